@@ -1,0 +1,108 @@
+"""Work that goes on behind the caller's back: worker threads for the embedder, and a bounded writer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+logger = logging.getLogger("semroute")
+
+
+class Workers:
+    """A thread pool that is made at first use, and made anew in a forked child."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._threads = threads
+        self._name = name
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._pid = 0
+
+    def pool(self) -> ThreadPoolExecutor:
+        """Return the pool of this process."""
+        pool = self._pool
+        if pool is not None and self._pid == os.getpid():
+            return pool
+        with self._lock:
+            if self._pool is None or self._pid != os.getpid():
+                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
+                self._pid = os.getpid()
+            return self._pool
+
+    def close(self) -> None:
+        """Let the threads go; work that is under way ends by itself. A later use starts new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None and self._pid == os.getpid():
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Writer:
+    """Runs jobs one after another on a thread of its own.
+
+    At most `limit` jobs wait; a caller that finds the queue full runs its job itself, so that nothing is lost and
+    memory stays bounded. Jobs that wait when the interpreter exits are run first.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._jobs: queue.Queue[Callable[[], object] | None] | None = None
+        self._pid = 0
+
+    def submit(self, job: Callable[[], object]) -> None:
+        """Queue a job, or run it here and now where the queue is full."""
+        try:
+            self._running().put_nowait(job)
+        except queue.Full:
+            job()
+
+    def flush(self) -> None:
+        """Wait until everything that was queued before is done."""
+        jobs = self._jobs
+        if jobs is not None and self._pid == os.getpid():
+            jobs.join()
+
+    def close(self) -> None:
+        """Run what is queued, then stop the thread; a later job starts a new one."""
+        with self._lock:
+            jobs, self._jobs = self._jobs, None
+        if jobs is not None and self._pid == os.getpid():
+            jobs.join()
+            jobs.put(None)
+
+    def _running(self) -> queue.Queue[Callable[[], object] | None]:
+        jobs = self._jobs
+        if jobs is not None and self._pid == os.getpid():
+            return jobs
+        with self._lock:
+            if self._jobs is None or self._pid != os.getpid():
+                self._jobs = queue.Queue(self._limit)
+                self._pid = os.getpid()
+                threading.Thread(target=_work, args=(self._jobs,), name="semroute-writer", daemon=True).start()
+                weakref.finalize(self, _drain, self._jobs, self._pid)
+            return self._jobs
+
+
+def _work(jobs: queue.Queue[Callable[[], object] | None]) -> None:
+    while True:
+        job = jobs.get()
+        try:
+            if job is None:
+                return
+            job()
+        except Exception:
+            logger.exception("a background write failed")
+        finally:
+            jobs.task_done()
+
+
+def _drain(jobs: queue.Queue[Callable[[], object] | None], pid: int) -> None:
+    if pid == os.getpid():
+        jobs.join()
+        jobs.put(None)

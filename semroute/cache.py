@@ -1,0 +1,400 @@
+"""SemanticCache: one object with a sync and an async face, both driving the flow of `semroute.flow`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from semroute import flow
+from semroute.admission import AdmissionLimits
+from semroute.background import Writer
+from semroute.binding import bound
+from semroute.cacheability import CacheabilityLimits
+from semroute.config import Settings
+from semroute.driver import Driver, Recorder, StepRecord
+from semroute.entry import Answer, Selector, Usage
+from semroute.errors import ConfigError
+from semroute.flights import Flights
+from semroute.gate import Policy
+from semroute.guards.lexical import lexical_guards
+from semroute.request import Digests, Request
+from semroute.result import Explanation, Lookup, Miss, NotStored, Queued, Update
+from semroute.router.rules import RuleRouter
+from semroute.telemetry import Counters, Event, FeedbackEvent, LookupEvent, Stats, UpdateEvent
+
+if TYPE_CHECKING:
+    from semroute.embedders import Embedder
+    from semroute.guards import Guard
+    from semroute.router import Router
+    from semroute.stores import Store
+    from semroute.stores._sizing import StoreSize
+    from semroute.telemetry import Listener
+
+_PENDING_LIMIT = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, in US dollars per million tokens."""
+
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+
+    def of(self, usage: Usage) -> float:
+        """Return what a call cost."""
+        mtok_usd = usage.input_tokens * self.input_usd_per_mtok + usage.output_tokens * self.output_usd_per_mtok
+        return mtok_usd / 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A lookup as it would go: its explanation, and every step on the way."""
+
+    explanation: Explanation
+    steps: tuple[StepRecord, ...]
+
+
+class SemanticCache:
+    """Answers by exact key, and by meaning behind a gate and guards.
+
+    `store` is a URL ("sqlite:///answers.db", "memory://"), a path or a Store; None is the embedded store in the
+    user's data folder. Every other part has a default: the ONNX embedder, the rule router, the lexical guards and
+    the built-in policy. `prices` lets hits say what they saved. Settings that are not given come from the
+    environment and from semroute.toml (see `semroute.config.Settings`).
+
+    Nothing is opened or loaded before the first call; `preload` does it at start-up. Lookups and updates never raise
+    for what fails outside: the request goes on to the model. All methods may be called from any thread and loop.
+    """
+
+    def __init__(
+        self,
+        store: str | Path | Store | None = None,
+        *more_stores: str | Path | Store,
+        embedder: Embedder | None = None,
+        router: Router | None = None,
+        guards: Iterable[Guard] | None = None,
+        policy: Policy | None = None,
+        prices: Mapping[str, Price] | None = None,
+        listeners: Iterable[Listener] = (),
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+        **named_settings: Any,
+    ) -> None:
+        if more_stores:
+            raise ConfigError("several stores on a ring are not in this release: give one store")
+        if settings is not None and named_settings:
+            raise ConfigError(f"give either settings or {sorted(named_settings)}, not both")
+        self.settings = Settings.load(named_settings) if settings is None else settings
+        self.store = _store_of(store, self.settings, clock)
+        self.embedder = _default_embedder() if embedder is None else embedder
+        self.router: Router = RuleRouter() if router is None else router
+        self.rules = _rules_of(self.settings, policy, guards)
+        self.flights = Flights()
+        self._prices = {} if prices is None else dict(prices)
+        self._clock = clock
+        self._counters = Counters()
+        self._listeners: tuple[Listener, ...] = (self._counters, *listeners)
+        self._driver = Driver(self.store, self.embedder, self.router, self._emit, self.settings.embed_deadline_s, clock)
+        self._writer = Writer(self.settings.write_queue)
+        self._digests: Digests | None = None
+        self._pending: OrderedDict[str, flow.Trail] = OrderedDict()
+        self._lock = Lock()
+
+    def __repr__(self) -> str:
+        return f"<SemanticCache {self.store!r}, {self.embedder!r}, policy {self.rules.policy.version!r}>"
+
+    def __copy__(self) -> Self:
+        """A cache is a shared resource: copies of what holds it share it."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    # --- one request -------------------------------------------------------------------------------------------
+
+    def request(self, query: str, **parts: Any) -> Request:
+        """Build a request in the scope of the running context; `parts` are those of `Request.of`."""
+        binding = bound()
+        defaults: dict[str, Any] = {"scope": binding.scope, "tags": binding.tags, "ttl": binding.ttl}
+        return replace(Request.of(query, **{**defaults, **parts}), bypass=binding.bypass)
+
+    def lookup(self, request: Request | str) -> Lookup:
+        """Look a request up: Hit with an answer, Miss, or Bypass. A plain string takes the scope it is called in."""
+        began = time.perf_counter()
+        asked = self.request(request) if isinstance(request, str) else request
+        try:
+            digests = self._open()
+        except flow.StepFailed as failure:
+            return self._looked_up(_unopened(failure), None, began)
+        trail = flow.Trail(digests.address(asked))
+        steps = flow.lookup(asked, digests.words(asked), trail, self.rules, self._clock())
+        return self._looked_up(self._driver.drive(steps), trail, began)
+
+    async def alookup(self, request: Request | str) -> Lookup:
+        """Do what `lookup` does, without ever blocking the event loop."""
+        began = time.perf_counter()
+        asked = self.request(request) if isinstance(request, str) else request
+        try:
+            digests = await self._aopen()
+        except flow.StepFailed as failure:
+            return self._looked_up(_unopened(failure), None, began)
+        trail = flow.Trail(digests.address(asked))
+        steps = flow.lookup(asked, digests.words(asked), trail, self.rules, self._clock())
+        return self._looked_up(await self._driver.adrive(steps), trail, began)
+
+    def update(self, request: Request | str, answer: Answer | str) -> Update:
+        """Store the answer to a request that missed, where admission and freshness allow it.
+
+        In the background (`write="background"`) the answer is only queued, and the result says so.
+        """
+        asked, given = self._given(request, answer)
+        if self.settings.write == "background":
+            return self._queue(asked, given)
+        return self._write(asked, given)
+
+    async def aupdate(self, request: Request | str, answer: Answer | str) -> Update:
+        """Do what `update` does, without ever blocking the event loop."""
+        asked, given = self._given(request, answer)
+        if self.settings.write == "background":
+            return self._queue(asked, given)
+        try:
+            digests = await self._aopen()
+        except flow.StepFailed as failure:
+            return self._updated(NotStored(str(failure)))
+        return self._updated(await self._driver.adrive(self._updating(asked, given, digests)))
+
+    def explain(self, request: Request | str) -> Trace:
+        """Walk through a lookup as it would go; nothing is served, stored or counted.
+
+        Raises StoreError or ConfigError where the store cannot be opened.
+        """
+        asked = self.request(request) if isinstance(request, str) else request
+        digests = self._digests_of(self.store.open())
+        trail = flow.Trail(digests.address(asked))
+        recorder = Recorder(self._driver)
+        steps = flow.lookup(asked, digests.words(asked), trail, self.rules, self._clock())
+        explanation = recorder.drive(steps).explanation
+        judgement = trail.judged(asked, self.rules)
+        judged = StepRecord("cacheability", f"{judgement.cacheability}: {judgement.reason}", 0.0)
+        return Trace(explanation, (judged, *recorder.records))
+
+    def key(self, request: Request) -> str:
+        """Return the exact key of a request, as flights and entries are named by it. Raises StoreError."""
+        return self._digests_of(self.store.open()).address(request).exact
+
+    async def akey(self, request: Request) -> str:
+        """Do what `key` does, without ever blocking the event loop."""
+        return self._digests_of(await self.store.aopen()).address(request).exact
+
+    # --- care --------------------------------------------------------------------------------------------------
+
+    def feedback(self, hit_id: str, *, correct: bool) -> int:
+        """Say whether a hit was right; a wrong one loses its entry with all aliases. Returns how many entries went.
+
+        Raises StoreError: a report of a wrong answer must not be lost silently.
+        """
+        digests = self._digests_of(self.store.open())
+        removed = 0 if correct else self.store.delete(Selector(frozenset({digests.label("entry", hit_id)})))
+        self._emit(FeedbackEvent(hit_id, correct, removed))
+        return removed
+
+    def invalidate(
+        self,
+        *,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        user: str | None = None,
+        tag: str | None = None,
+        entry: str | None = None,
+        older_than: timedelta | None = None,
+    ) -> int:
+        """Remove every entry to which all that is named applies; returns how many went.
+
+        Answers that are under way when this is called are not stored afterwards. Raises StoreError.
+        """
+        named = {"tenant": tenant, "namespace": namespace, "user": user, "tag": tag, "entry": entry}
+        if older_than is None and all(value is None for value in named.values()):
+            raise ConfigError("name what to invalidate: tenant, namespace, user, tag, entry or older_than; or clear()")
+        digests = self._digests_of(self.store.open())
+        labels = frozenset(digests.label(kind, value) for kind, value in named.items() if value is not None)
+        before = None if older_than is None else self._clock() - older_than.total_seconds()
+        return self.store.delete(Selector(labels, before))
+
+    def clear(self) -> int:
+        """Remove every entry of every scope; returns how many went. Raises StoreError."""
+        return self.store.delete(Selector())
+
+    def stats(self) -> Stats:
+        """Return what this object has counted since it was made."""
+        return self._counters.stats()
+
+    def size(self) -> StoreSize | None:
+        """Return how much the store holds, or None where it cannot say. Raises StoreError."""
+        from semroute.stores._sizing import Sizing
+
+        return self.store.size() if isinstance(self.store, Sizing) else None
+
+    def preload(self) -> None:
+        """Open the store and load the model now.
+
+        Raises StoreError, EmbedderError or ConfigError: at start-up nothing fails open.
+        """
+        digests = self._digests_of(self.store.open())
+        vector = self.embedder.embed(["preload"])[0]
+        address = digests.address(Request.of("preload", system="semroute preload"))
+        self.store.search(address, vector, embedder=self.embedder.identity, k=1, now=self._clock())
+
+    def flush(self) -> None:
+        """Wait until every background update that was queued before is stored."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Store what is queued and let go of the store; using the cache again opens it again."""
+        self._writer.close()
+        self._driver.close()
+        self._digests = None
+        self.store.close()
+
+    async def aclose(self) -> None:
+        """Do what `close` does, without ever blocking the event loop."""
+        await asyncio.to_thread(self._writer.close)
+        self._driver.close()
+        self._digests = None
+        await self.store.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # --- small parts -------------------------------------------------------------------------------------------
+
+    def _open(self) -> Digests:
+        digests = self._digests
+        return self._digests_of(self._driver.open()) if digests is None else digests
+
+    async def _aopen(self) -> Digests:
+        digests = self._digests
+        return self._digests_of(await self._driver.aopen()) if digests is None else digests
+
+    def _digests_of(self, key: bytes) -> Digests:
+        if self._digests is None:
+            self._digests = Digests(key, self.settings.strip)
+        return self._digests
+
+    def _given(self, request: Request | str, answer: Answer | str) -> tuple[Request, Answer]:
+        asked = self.request(request) if isinstance(request, str) else request
+        given = Answer(answer) if isinstance(answer, str) else answer
+        price = None if given.model is None else self._prices.get(given.model)
+        if price is not None and given.usd is None and given.usage is not None:
+            given = replace(given, usd=price.of(given.usage))
+        return asked, given
+
+    def _updating(self, request: Request, answer: Answer, digests: Digests) -> Generator[flow.Step, Any, Update]:
+        exact = digests.address(request).exact
+        with self._lock:
+            trail = self._pending.pop(exact, None)
+        if trail is None:
+            trail = flow.Trail(digests.address(request))
+        words, labels = digests.words(request), digests.labels(request, exact)
+        return flow.update(request, words, answer, trail, labels, self.rules, self._clock())
+
+    def _queue(self, request: Request, answer: Answer) -> Update:
+        self._writer.submit(lambda: self._write(request, answer))
+        return Queued()
+
+    def _write(self, request: Request, answer: Answer) -> Update:
+        try:
+            digests = self._open()
+        except flow.StepFailed as failure:
+            return self._updated(NotStored(str(failure)))
+        return self._updated(self._driver.drive(self._updating(request, answer, digests)))
+
+    def _looked_up(self, result: Lookup, trail: flow.Trail | None, began: float) -> Lookup:
+        if trail is not None and isinstance(result, Miss):
+            self._remember(trail)
+        self._emit(LookupEvent(result, time.perf_counter() - began))
+        return result
+
+    def _remember(self, trail: flow.Trail) -> None:
+        """Keep what a miss learnt for its update; of two misses under way the older epoch counts."""
+        with self._lock:
+            self._pending.setdefault(trail.address.exact, trail)
+            if len(self._pending) > _PENDING_LIMIT:
+                self._pending.popitem(last=False)
+
+    def _updated(self, result: Update) -> Update:
+        self._emit(UpdateEvent(result))
+        return result
+
+    def _emit(self, event: Event) -> None:
+        for listener in self._listeners:
+            with suppress(Exception):  # a listener that fails must not hurt the request
+                listener.on(event)
+
+
+def _unopened(failure: flow.StepFailed) -> Miss:
+    return Miss(Explanation("miss", str(failure), failures=(str(failure),)))
+
+
+def _store_of(store: str | Path | Store | None, settings: Settings, clock: Callable[[], float]) -> Store:
+    from semroute.stores.urls import open_store
+
+    if store is None:
+        store = settings.store
+    if store is None or isinstance(store, str | Path):
+        return open_store(store, max_entries=settings.max_entries, max_bytes=settings.max_bytes, clock=clock)
+    return store
+
+
+def _default_embedder() -> Embedder:
+    from semroute.embedders.onnx import OnnxEmbedder
+
+    return OnnxEmbedder()
+
+
+def _rules_of(settings: Settings, policy: Policy | None, guards: Iterable[Guard] | None) -> flow.Rules:
+    if policy is not None and settings.threshold is not None:
+        raise ConfigError("give either a policy or a threshold, not both")
+    if policy is None:
+        policy = Policy() if settings.threshold is None else _fixed_policy(settings.threshold)
+    return flow.Rules(
+        policy=policy,
+        guards=lexical_guards() if guards is None else tuple(guards),
+        cacheability=CacheabilityLimits(max_temperature=settings.max_temperature),
+        admission=AdmissionLimits(max_bytes=settings.max_answer_bytes),
+        require_scope=settings.require_scope,
+        k=settings.candidates,
+    )
+
+
+def _fixed_policy(threshold: float) -> Policy:
+    """Return a policy whose ordinary threshold is the given one; the strict one stays at least as strict."""
+    default = Policy()
+    return Policy(
+        version=f"threshold {threshold:g}",
+        threshold=threshold,
+        verified_threshold=threshold,
+        strict_threshold=max(threshold, default.strict_threshold),
+        floor=min(threshold, default.floor),
+    )

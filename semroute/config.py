@@ -1,0 +1,144 @@
+"""Settings of a cache: arguments > environment (SEMROUTE_*) > semroute.toml > defaults, as one typed object."""
+
+from __future__ import annotations
+
+import math
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from semroute.errors import ConfigError
+
+WriteMode: TypeAlias = Literal["now", "background"]
+CONFIG_FILE = "semroute.toml"
+ENVIRONMENT_PREFIX = "SEMROUTE_"
+OTHER_VARIABLES = frozenset({"SEMROUTE_CONFIG", "SEMROUTE_MODEL_DIR", "SEMROUTE_CACHE_DIR"})
+"""Variables of the same prefix that other parts read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be set about a cache. Raises ConfigError that names the field, the value and the range."""
+
+    store: str | None = None
+    """URL of the store; None is the embedded store in the user's data folder."""
+    threshold: float | None = None
+    """Similarity that a semantic hit needs, in [0, 1]; None leaves it to the policy."""
+    candidates: int = 5
+    """How many neighbours the semantic tier looks at, 1 to 100."""
+    write: WriteMode = "now"
+    """Whether an update is stored before it returns, or behind the caller's back."""
+    write_queue: int = 1_000
+    """How many background updates may wait, at least 1."""
+    embed_deadline_s: float = 2.0
+    """How long a lookup waits for a vector before it goes on without the semantic tier."""
+    flight_deadline_s: float = 30.0
+    """How long a follower waits for the model call that another request has under way."""
+    require_scope: bool = False
+    """Treat a request without any scope as Bypass."""
+    max_temperature: float = 1.0
+    """Above it only the very same request shares an answer; 0 to 100."""
+    max_answer_bytes: int = 256 * 1024
+    """Answers larger than this are not stored."""
+    max_entries: int = 100_000
+    """Limit of the embedded store; the least recently used go first."""
+    max_bytes: int = 1024**3
+    """Limit of the embedded store in bytes of queries, answers and vectors."""
+    strip: tuple[str, ...] = ()
+    """Names of volatile-token rules (see `semroute.request.VOLATILE`) that are left out of keys and comparison."""
+
+    def __post_init__(self) -> None:
+        _check("threshold", self.threshold, 0.0, 1.0, optional=True)
+        _check("candidates", self.candidates, 1, 100)
+        _check("write_queue", self.write_queue, 1, 10_000_000)
+        _check("embed_deadline_s", self.embed_deadline_s, 0.001, 3600.0)
+        _check("flight_deadline_s", self.flight_deadline_s, 0.0, 3600.0)
+        _check("max_temperature", self.max_temperature, 0.0, 100.0)
+        _check("max_answer_bytes", self.max_answer_bytes, 1, 1024**3)
+        _check("max_entries", self.max_entries, 1, 10**12)
+        _check("max_bytes", self.max_bytes, 1, 10**15)
+        if self.write not in ("now", "background"):
+            raise ConfigError(f"write must be 'now' or 'background', not {self.write!r}")
+
+    @classmethod
+    def load(
+        cls,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        file: Path | None = None,
+    ) -> Settings:
+        """Gather the settings: what `arguments` names wins, then the environment, then the file.
+
+        The file is `file`, else the one that SEMROUTE_CONFIG names, else `semroute.toml` in the working folder
+        where there is one.
+        """
+        variables = os.environ if environment is None else environment
+        merged = {**_from_file(variables, file), **_from_environment(variables)}
+        merged.update({} if arguments is None else arguments)
+        unknown = sorted(merged.keys() - _READERS.keys())
+        if unknown:
+            raise ConfigError(f"unknown settings {unknown}; known are {sorted(_READERS)}")
+        return cls(**merged)  # type: ignore[arg-type]  # the fields check their own values
+
+
+def _from_file(variables: Mapping[str, str], file: Path | None) -> dict[str, object]:
+    named = variables.get("SEMROUTE_CONFIG") if file is None else str(file)
+    path = Path(CONFIG_FILE if named is None else named)
+    if named is None and not path.is_file():
+        return {}
+    try:
+        table: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} could not be read as settings: {error}") from error
+    strip = table.get("strip")
+    if isinstance(strip, list):
+        table["strip"] = tuple(str(name) for name in strip)
+    return table
+
+
+def _from_environment(variables: Mapping[str, str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for variable, text in variables.items():
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in OTHER_VARIABLES or name not in _READERS:
+            continue
+        try:
+            found[name] = _READERS[name](text)
+        except ValueError as error:
+            raise ConfigError(f"{variable}={text!r} is no value for {name}: {error}") from error
+    return found
+
+
+def _truth(text: str) -> bool:
+    answers = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in answers:
+        raise ValueError("write true or false")
+    return answers[text.lower()]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+_BY_TYPE: Mapping[str, Callable[[str], object]] = {
+    "int": int,
+    "float": float,
+    "float | None": float,
+    "bool": _truth,
+    "tuple[str, ...]": _names,
+}
+_READERS: Mapping[str, Callable[[str], object]] = {
+    field.name: _BY_TYPE.get(str(field.type), str) for field in fields(Settings)
+}
+
+
+def _check(name: str, value: object, low: float, high: float, *, optional: bool = False) -> None:
+    if value is None and optional:
+        return
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or not low <= value <= high:  # type: ignore[operator]  # is_number says it is a number
+        raise ConfigError(f"{name} must be a number between {low:g} and {high:g}, not {value!r}")

@@ -1,0 +1,252 @@
+"""The drivers of the flow: they only perform its steps, on the calling thread or on an event loop.
+
+Here and only here failures are caught: whatever a store, an embedder, a router or a guard raises becomes the flow's
+`StepFailed`, is counted, and is seen by the part's circuit breaker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from semroute import flow
+from semroute.background import Workers
+from semroute.breaker import Breaker, State
+from semroute.telemetry import Event, FailureEvent, StateEvent
+
+if TYPE_CHECKING:
+    from semroute.embedders import Embedder
+    from semroute.entry import FloatVector
+    from semroute.router import Router
+    from semroute.stores import Store
+
+T = TypeVar("T")
+Embedded = tuple["FloatVector", str] | None
+
+
+class Driver:
+    """Performs steps against a store, an embedder and a router, each behind a breaker of its own."""
+
+    def __init__(
+        self,
+        store: Store,
+        embedder: Embedder,
+        router: Router,
+        emit: Callable[[Event], None],
+        embed_deadline_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._router = router
+        self._emit = emit
+        self._embed_deadline_s = embed_deadline_s
+        self._clock = clock
+        self._breakers = {part: Breaker(part, self._changed) for part in ("store", "embedder", "router")}
+        self._workers = Workers(min(4, os.cpu_count() or 1), "semroute-embed")
+
+    def open(self) -> bytes:
+        """Open the store and return its digest key; raises StepFailed."""
+        return self._guarded("store", self._store.open)
+
+    async def aopen(self) -> bytes:
+        return await self._aguarded("store", self._store.aopen)
+
+    def close(self) -> None:
+        """Let the worker threads go."""
+        self._workers.close()
+
+    def drive(self, steps: Generator[flow.Step, Any, T]) -> T:
+        """Perform the steps of a flow one by one, and return what it returns."""
+        return drive(steps, self.perform)
+
+    async def adrive(self, steps: Generator[flow.Step, Any, T]) -> T:
+        """Do what `drive` does on the event loop, without ever blocking it."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    result = await self._aperform(step)
+                except flow.StepFailed as failure:
+                    step = steps.throw(failure)
+                else:
+                    step = steps.send(result)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    def perform(self, step: flow.Step) -> Any:
+        """Perform one step; raises StepFailed."""
+        match step:
+            case flow.Get(address):
+                return self._guarded("store", lambda: self._store.get(address, now=self._clock()))
+            case flow.Embed(text):
+                return self._guarded("embedder", lambda: self._embed_in_time(text))
+            case flow.Search(address, vector, embedder, k):
+                return self._guarded(
+                    "store", lambda: self._store.search(address, vector, embedder=embedder, k=k, now=self._clock())
+                )
+            case flow.Put(record):
+                return self._guarded("store", lambda: self._store.put(record))
+            case flow.Route() | flow.Judge():
+                return self._think(step)
+
+    async def _aperform(self, step: flow.Step) -> Any:
+        match step:
+            case flow.Get(address):
+                return await self._aguarded("store", lambda: self._store.aget(address, now=self._clock()))
+            case flow.Embed(text):
+                return await self._aguarded("embedder", lambda: self._aembed_in_time(text))
+            case flow.Search(address, vector, embedder, k):
+                return await self._aguarded(
+                    "store", lambda: self._store.asearch(address, vector, embedder=embedder, k=k, now=self._clock())
+                )
+            case flow.Put(record):
+                return await self._aguarded("store", lambda: self._store.aput(record))
+            case flow.Route() | flow.Judge():
+                return self._think(step)
+
+    def _think(self, step: flow.Route | flow.Judge) -> Any:
+        """Perform the steps that only compute: alike in both worlds."""
+        match step:
+            case flow.Route(request, vector):
+                return self._guarded("router", lambda: self._router.route(request, vector))
+            case flow.Judge(guard, query, candidate):
+                try:
+                    return guard.check(query, candidate)
+                except Exception as error:
+                    self._emit(FailureEvent("guard", told(error)))
+                    raise flow.StepFailed(f"guard {guard.name} failed: {told(error)}") from error
+
+    def _guarded(self, part: str, act: Callable[[], T]) -> T:
+        """Act behind the part's breaker; any failure becomes StepFailed."""
+        breaker = self._allowed(part)
+        try:
+            result = act()
+        except Exception as error:
+            raise self._failed(breaker, error) from error
+        breaker.succeeded()
+        return result
+
+    async def _aguarded(self, part: str, act: Callable[[], Awaitable[T]]) -> T:
+        breaker = self._allowed(part)
+        try:
+            result = await act()
+        except Exception as error:
+            raise self._failed(breaker, error) from error
+        breaker.succeeded()
+        return result
+
+    def _allowed(self, part: str) -> Breaker:
+        breaker = self._breakers[part]
+        if not breaker.allows():
+            raise flow.StepFailed(f"{part} is left alone after failures: {breaker.reason}")
+        return breaker
+
+    def _failed(self, breaker: Breaker, error: Exception) -> flow.StepFailed:
+        breaker.failed(told(error))
+        self._emit(FailureEvent(breaker.part, told(error)))
+        return flow.StepFailed(f"{breaker.part} failed: {told(error)}")
+
+    def _embed(self, text: str) -> Embedded:
+        if not self._embedder.fits(text):
+            return None
+        return self._embedder.embed([text])[0], self._embedder.identity
+
+    def _embed_in_time(self, text: str) -> Embedded:
+        waiting = self._workers.pool().submit(self._embed, text)
+        try:
+            return waiting.result(timeout=self._embed_deadline_s)
+        except TimeoutError:
+            waiting.cancel()
+            raise self._too_slow() from None
+
+    async def _aembed_in_time(self, text: str) -> Embedded:
+        try:
+            async with asyncio.timeout(self._embed_deadline_s):
+                return await asyncio.get_running_loop().run_in_executor(self._workers.pool(), self._embed, text)
+        except TimeoutError:
+            raise self._too_slow() from None
+
+    def _too_slow(self) -> TimeoutError:
+        return TimeoutError(f"no vector within {self._embed_deadline_s:g} s")
+
+    def _changed(self, part: str, state: State, reason: str) -> None:
+        self._emit(StateEvent(part, state, reason))
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step of an explained lookup."""
+
+    name: str
+    outcome: str
+    ms: float
+
+
+class Recorder:
+    """Drives a flow as a rehearsal: reads for real, writes nothing, and notes every step."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self.records: list[StepRecord] = []
+
+    def drive(self, steps: Generator[flow.Step, Any, T]) -> T:
+        return drive(steps, self._perform)
+
+    def _perform(self, step: flow.Step) -> Any:
+        began = time.perf_counter()
+        try:
+            result = True if isinstance(step, flow.Put) else self._driver.perform(step)
+        except flow.StepFailed as failure:
+            self._note(step, str(failure), began)
+            raise
+        self._note(step, outcome(step, result), began)
+        return result
+
+    def _note(self, step: flow.Step, what: str, began: float) -> None:
+        self.records.append(StepRecord(type(step).__name__.lower(), what, (time.perf_counter() - began) * 1_000))
+
+
+def drive(steps: Generator[flow.Step, Any, T], perform: Callable[[flow.Step], Any]) -> T:
+    """Perform the steps of a flow one by one with `perform`, and return what the flow returns."""
+    try:
+        step = next(steps)
+        while True:
+            try:
+                result = perform(step)
+            except flow.StepFailed as failure:
+                step = steps.throw(failure)
+            else:
+                step = steps.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+def told(error: BaseException) -> str:
+    """Say an error in one line for a person."""
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def outcome(step: flow.Step, result: Any) -> str:
+    """Say in a few words what a step brought."""
+    match step:
+        case flow.Get():
+            return "nothing" if result.entry is None else f"an entry{'' if result.alias is None else ' by alias'}"
+        case flow.Embed():
+            return "too long for the embedder" if result is None else f"{len(result[0])} dimensions"
+        case flow.Search():
+            best = f", best {result[0].similarity:.3f}" if result else ""
+            return f"{len(result)} candidates{best}"
+        case flow.Judge(_, _, candidate):
+            return f"{candidate.query!r} — {result}"
+        case flow.Route():
+            return f"{result.cache_strategy}, {result.staleness}, confidence {result.confidence:.2f} ({result.origin})"
+        case flow.Put():
+            return "not written: this is a rehearsal"

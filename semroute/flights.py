@@ -1,0 +1,83 @@
+"""Single flight: requests with one exact key that are under way at once share one model call.
+
+The first caller leads and calls the model; the others wait, with a deadline, and take the leader's answer only if it
+was admitted to the cache. A leader that fails, is cancelled, is slow or lives on another event loop costs a follower
+at most its deadline: it then calls for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from semroute.entry import Answer
+
+
+class Flight:
+    """One model call under way. Whoever leads it must end it by `land`, whatever happens."""
+
+    def __init__(self, flights: Flights, key: str) -> None:
+        self._flights = flights
+        self._key = key
+        self._answer: Future[Answer | None] = Future()
+
+    def land(self, answer: Answer | None) -> None:
+        """End the flight: with the answer that was admitted, or None for followers to call for themselves."""
+        self._flights.end(self._key, self)
+        if not self._answer.done():
+            self._answer.set_result(answer)
+
+    def wait(self, deadline_s: float) -> Answer | None:
+        """Wait for the leader on this thread; None means: call for yourself."""
+        try:
+            return self._answer.result(timeout=deadline_s)
+        except FutureTimeoutError:
+            return None
+
+    async def wait_async(self, deadline_s: float) -> Answer | None:
+        """Wait for the leader, whatever thread or event loop it lives on; None means: call for yourself."""
+        loop = asyncio.get_running_loop()
+        landed = asyncio.Event()
+
+        def wake(_: Future[Answer | None]) -> None:
+            with suppress(RuntimeError):  # the follower's loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(landed.set)
+
+        self._answer.add_done_callback(wake)
+        try:
+            async with asyncio.timeout(deadline_s):
+                await landed.wait()
+        except TimeoutError:
+            return None
+        return self._answer.result()
+
+
+class Flights:
+    """The model calls of this process that are under way, by exact key."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flights: dict[str, Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def join(self, key: str) -> tuple[Flight, bool]:
+        """Return the flight of a key, and whether the caller leads it."""
+        with self._lock:
+            flight = self._flights.get(key)
+            if flight is not None:
+                return flight, False
+            flight = self._flights[key] = Flight(self, key)
+            return flight, True
+
+    def end(self, key: str, flight: Flight) -> None:
+        """Forget a flight, so that the next caller leads a new one."""
+        with self._lock:
+            if self._flights.get(key) is flight:
+                del self._flights[key]

@@ -1,0 +1,428 @@
+"""The whole policy of the cache: lookup and update as generators of steps, without any I/O.
+
+A driver (see `semroute.cache`) performs each step and sends its result back; a step that failed is thrown back in as
+`StepFailed`. So there is one copy of the logic for the sync and the async world, and it is tested without stores,
+models or clocks. Everything fails open: to the model, never to a wider scope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from semroute.admission import AdmissionLimits, admit
+from semroute.cacheability import Cacheability, CacheabilityLimits, Facts, Judgement, judge_cacheability
+from semroute.entry import Address, Alias, Answer, Candidate, Entry, Found
+from semroute.freshness import LIFETIMES
+from semroute.gate import Gate, Policy, open_gate
+from semroute.result import Bypass, Explanation, Hit, Lookup, Miss, Nearest, NotStored, Saved, Stored, Update, Verdict
+
+if TYPE_CHECKING:
+    from semroute.entry import FloatVector
+    from semroute.guards import Guard
+    from semroute.request import Request
+    from semroute.router.decision import RoutingDecision, Staleness
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read the exact tier; the driver sends back Found."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """Turn the words into a vector; the driver sends back (vector, identity), or None where they do not fit."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Ask the router; the driver sends back a RoutingDecision."""
+
+    request: Request
+    vector: FloatVector | None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Find the nearest queries of the partition; the driver sends back candidates, best first."""
+
+    address: Address
+    vector: FloatVector
+    embedder: str
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Ask one guard about one candidate; the driver sends back its Verdict."""
+
+    guard: Guard
+    query: str
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Store an entry or an alias; the driver sends back whether it was kept."""
+
+    record: Entry | Alias
+
+
+Step: TypeAlias = Get | Embed | Route | Search | Judge | Put
+
+
+class StepFailed(Exception):
+    """A step could not be done; thrown into the flow by the driver, with the reason for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything that the flow decides by."""
+
+    policy: Policy
+    guards: tuple[Guard, ...]
+    cacheability: CacheabilityLimits = field(default_factory=CacheabilityLimits)
+    admission: AdmissionLimits = field(default_factory=AdmissionLimits)
+    lifetimes: Mapping[Staleness, timedelta | None] = field(default_factory=lambda: LIFETIMES)
+    has_verifier: bool = False
+    """Whether a learned verifier stands among the guards, so that the gate may open wider."""
+    require_scope: bool = False
+    """Treat a request without any scope as Bypass."""
+    k: int = 5
+    """How many candidates the semantic tier looks at."""
+
+    def gate(self, decision: RoutingDecision | None) -> Gate:
+        """Return the threshold that a decision leads to; None stands for a router that failed."""
+        return open_gate(decision, self.policy, has_verifier=self.has_verifier)
+
+
+@dataclass(slots=True)
+class Trail:
+    """What a lookup learnt on its way: kept for the update that follows a miss, and for the explanation."""
+
+    address: Address
+    judgement: Judgement | None = None
+    epoch: int | None = None
+    vector: FloatVector | None = None
+    embedder: str | None = None
+    fits: bool | None = None
+    decision: RoutingDecision | None = None
+    gate: Gate | None = None
+    considered: list[Nearest] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def judged(self, request: Request, rules: Rules) -> Judgement:
+        """Return the cacheability rules' answer about the request, asked once."""
+        if self.judgement is None:
+            self.judgement = judge_cacheability(facts_of(request), rules.cacheability)
+        return self.judgement
+
+    def miss(self, reason: str) -> Miss:
+        """End the lookup with nothing to serve."""
+        return Miss(self._explain("miss", reason))
+
+    def bypass(self, reason: str) -> Bypass:
+        """End the lookup of a request that is neither read nor stored."""
+        return Bypass(self._explain("bypass", reason))
+
+    def _explain(self, tier: Any, reason: str) -> Explanation:
+        best = self.considered[0] if self.considered else None
+        return Explanation(
+            tier=tier,
+            reason=reason,
+            similarity=None if best is None else best.similarity,
+            threshold=None if self.gate is None else self.gate.threshold,
+            threshold_from=None if self.gate is None else self.gate.threshold_from,
+            verdicts=() if best is None else best.verdicts,
+            considered=tuple(self.considered),
+            decision=self.decision,
+            failures=tuple(self.failures),
+        )
+
+
+Flow: TypeAlias = Generator[Step, Any, Any]
+
+
+def facts_of(request: Request) -> Facts:
+    """Return what the cacheability rules ask of a request."""
+    return Facts(
+        query=request.query,
+        names_user=request.scope.user is not None,
+        has_attachments=request.has_attachments,
+        temperature=request.temperature,
+        is_users_turn=request.ends_with_user,
+    )
+
+
+def lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float) -> Generator[Step, Any, Lookup]:
+    """Look a request up: the exact tier, cacheability, then the semantic tier behind gate and guards.
+
+    `words` is the query as it is compared. The trail is filled on the way. The exact tier needs no rules in front:
+    what they bypass is never stored, so it cannot be found.
+    """
+    refusal = _reason_to_refuse(request, rules)
+    if refusal is not None:
+        return trail.bypass(refusal)
+    found = yield from _get(trail)
+    if found is not None and found.entry is not None:
+        hit = yield from _exact_hit(words, found.entry, found.alias, rules, now)
+        if hit is not None:
+            return hit
+    judgement = trail.judged(request, rules)
+    if judgement.cacheability is Cacheability.BYPASS:
+        return trail.bypass(judgement.reason)
+    if judgement.cacheability is Cacheability.EXACT_ONLY:
+        return trail.miss(f"exact tier only: {judgement.reason}")
+    if not (yield from _embed(trail, words)):
+        return trail.miss(trail.failures[-1] if trail.failures else "exact tier only: longer than the embedder's limit")
+    yield from _route(trail, request)
+    trail.gate = rules.gate(trail.decision)
+    if trail.gate.threshold is None:
+        return trail.bypass(f"the router decided so: {trail.gate.threshold_from}")
+    return (yield from _semantic(words, trail, trail.gate.threshold, rules, now))
+
+
+def update(
+    request: Request, words: str, answer: Answer, trail: Trail, labels: frozenset[str], rules: Rules, now: float
+) -> Generator[Step, Any, Update]:
+    """Store an answer where admission and freshness allow it. `trail` is that of the lookup, or a new one."""
+    refusal = _reason_to_refuse(request, rules)
+    if refusal is not None:
+        return NotStored(refusal)
+    judgement = trail.judged(request, rules)
+    if judgement.cacheability is Cacheability.BYPASS:
+        return NotStored(judgement.reason)
+    admission = admit(answer, rules.admission)
+    if not admission.stored:
+        return NotStored(admission.reason)
+    if trail.epoch is None and (yield from _get(trail)) is None:
+        return NotStored(trail.failures[-1])
+    is_semantic = admission.semantic and judgement.cacheability is Cacheability.FULL
+    if is_semantic and trail.vector is None and trail.fits is not False:
+        yield from _embed(trail, words)
+    if trail.decision is None:
+        yield from _route(trail, request)
+    if rules.gate(trail.decision).is_bypass:
+        return NotStored("the router decided to bypass")
+    life = _lifetime(request, judgement, trail.decision, rules)
+    if life is None:
+        return NotStored("its answer is right for a moment only")
+    has_vector = is_semantic and trail.vector is not None
+    entry = Entry(
+        address=trail.address,
+        query=words,
+        answer=answer,
+        created_at=now,
+        expires_at=now + life.total_seconds(),
+        labels=labels,
+        epoch=0 if trail.epoch is None else trail.epoch,
+        vector=trail.vector if has_vector else None,
+        embedder=trail.embedder if has_vector else None,
+    )
+    return (yield from _put(entry))
+
+
+def _put(entry: Entry) -> Generator[Step, Any, Update]:
+    try:
+        kept: bool = yield Put(entry)
+    except StepFailed as failure:
+        return NotStored(str(failure))
+    if not kept:
+        return NotStored("invalidated while the model was answering")
+    return Stored(entry.id, entry.expires_at, entry.vector is not None)
+
+
+def _reason_to_refuse(request: Request, rules: Rules) -> str | None:
+    if request.bypass:
+        return "the application asked for a fresh answer"
+    if rules.require_scope and request.scope.is_empty:
+        return "the cache requires a scope and the request names none"
+    return None
+
+
+def _lifetime(
+    request: Request, judgement: Judgement, decision: RoutingDecision | None, rules: Rules
+) -> timedelta | None:
+    """Return the shortest life that rules, router and request allow; None where there is none at all."""
+    stalenesses: list[Staleness] = [judgement.freshness.staleness]
+    if decision is not None:
+        stalenesses.append(decision.staleness)
+        if decision.intent == "retrieval":  # what documents say may change: at most slow
+            stalenesses.append("slow")
+    lives = [rules.lifetimes[staleness] for staleness in stalenesses]
+    bounds = [life for life in [*lives, request.ttl] if life is not None]
+    return None if None in lives else min(bounds)
+
+
+def _get(trail: Trail) -> Generator[Step, Any, Found | None]:
+    try:
+        found: Found = yield Get(trail.address)
+    except StepFailed as failure:
+        trail.failures.append(str(failure))
+        return None
+    trail.epoch = found.epoch
+    return found
+
+
+def _embed(trail: Trail, words: str) -> Generator[Step, Any, bool]:
+    try:
+        embedded: tuple[FloatVector, str] | None = yield Embed(words)
+    except StepFailed as failure:
+        trail.failures.append(str(failure))
+        return False
+    trail.fits = embedded is not None
+    if embedded is not None:
+        trail.vector, trail.embedder = embedded
+    return trail.fits
+
+
+def _route(trail: Trail, request: Request) -> Generator[Step, Any, None]:
+    try:
+        trail.decision = yield Route(request, trail.vector)
+    except StepFailed as failure:
+        trail.failures.append(str(failure))
+
+
+def _exact_hit(
+    words: str, entry: Entry, alias: Alias | None, rules: Rules, now: float
+) -> Generator[Step, Any, Hit | None]:
+    """Serve what the exact tier holds; an alias only where the policy of today would still serve it."""
+    if alias is None:
+        return Hit(entry.answer, _explain_hit("l1", "the same request was answered before", entry, now))
+    verdicts: tuple[Verdict, ...] = ()
+    if alias.policy != rules.policy.version:
+        today = rules.gate(None)
+        if today.threshold is None or alias.similarity < today.threshold:
+            return None
+        candidate = Candidate(entry.id, entry.query, alias.similarity)
+        verdicts = yield from _judge(words, candidate, rules.guards)
+        if not all(verdict.passed for verdict in verdicts):
+            return None
+    explanation = _explain_hit(
+        "l1_alias",
+        "the same words were served by this entry before",
+        entry,
+        now,
+        similarity=alias.similarity,
+        p_reusable=alias.p_reusable,
+        verdicts=verdicts,
+    )
+    return Hit(entry.answer, explanation)
+
+
+def _semantic(words: str, trail: Trail, threshold: float, rules: Rules, now: float) -> Generator[Step, Any, Lookup]:
+    """Search the partition and serve the best candidate that clears the threshold and every guard."""
+    if trail.vector is None or trail.embedder is None:
+        return trail.miss("no vector")
+    try:
+        candidates: Sequence[Candidate] = yield Search(trail.address, trail.vector, trail.embedder, rules.k)
+    except StepFailed as failure:
+        trail.failures.append(str(failure))
+        return trail.miss(str(failure))
+    for candidate in candidates:
+        if candidate.similarity < threshold:
+            trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity))
+            continue
+        verdicts = yield from _judge(words, candidate, rules.guards)
+        trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity, verdicts))
+        if all(verdict.passed for verdict in verdicts):
+            hit = yield from _serve(words, candidate, verdicts, trail, rules, now)
+            if hit is not None:
+                return hit
+    return trail.miss(_why_none(trail.considered, threshold))
+
+
+def _serve(
+    words: str, candidate: Candidate, verdicts: tuple[Verdict, ...], trail: Trail, rules: Rules, now: float
+) -> Generator[Step, Any, Hit | None]:
+    """Fetch the payload of the one candidate that is served, and point the exact tier at it."""
+    address = Address(trail.address.shard, trail.address.partition, candidate.id)
+    try:
+        found: Found = yield Get(address)
+    except StepFailed as failure:
+        trail.failures.append(str(failure))
+        return None
+    if found.entry is None or found.alias is not None:
+        return None
+    p_reusable = min((v.p_reusable for v in verdicts if v.p_reusable is not None), default=None)
+    alias = Alias(trail.address, candidate.id, words, candidate.similarity, p_reusable, rules.policy.version, now)
+    try:
+        yield Put(alias)
+    except StepFailed as failure:
+        trail.failures.append(str(failure))
+    explanation = _explain_hit(
+        "l2",
+        f"the same question in other words: {found.entry.query!r}",
+        found.entry,
+        now,
+        similarity=candidate.similarity,
+        p_reusable=p_reusable,
+        verdicts=verdicts,
+        trail=trail,
+    )
+    return Hit(found.entry.answer, explanation)
+
+
+def _judge(words: str, candidate: Candidate, guards: tuple[Guard, ...]) -> Generator[Step, Any, tuple[Verdict, ...]]:
+    """Ask the guards in turn, until one refuses; one that fails leaves the candidate unverified, which refuses it."""
+    verdicts: list[Verdict] = []
+    for guard in guards:
+        try:
+            verdict: Verdict = yield Judge(guard, words, candidate)
+        except StepFailed as failure:
+            verdict = Verdict(guard.name, passed=False, why=f"unverifiable: {failure}")
+        verdicts.append(verdict)
+        if not verdict.passed:
+            break
+    return tuple(verdicts)
+
+
+def _why_none(considered: list[Nearest], threshold: float) -> str:
+    if not considered:
+        return "nothing is stored for this scope and context yet"
+    for nearest in considered:
+        refusals = [str(verdict) for verdict in nearest.verdicts if not verdict.passed]
+        if refusals:
+            return f"refused {nearest.query!r}: {refusals[0]}"
+    best = considered[0]
+    if best.similarity < threshold:
+        return f"the nearest, {best.query!r}, has similarity {best.similarity:.3f}, under {threshold:.2f}"
+    return f"the nearest, {best.query!r}, was gone before it could be served"
+
+
+def _explain_hit(
+    tier: Any,
+    reason: str,
+    entry: Entry,
+    now: float,
+    *,
+    similarity: float = 1.0,
+    p_reusable: float | None = None,
+    verdicts: tuple[Verdict, ...] = (),
+    trail: Trail | None = None,
+) -> Explanation:
+    answer = entry.answer
+    usage = answer.usage
+    gated = None if trail is None else trail.gate
+    return Explanation(
+        tier=tier,
+        reason=reason,
+        hit_id=entry.id,
+        similarity=similarity,
+        p_reusable=p_reusable,
+        threshold=None if gated is None else gated.threshold,
+        threshold_from=None if gated is None else gated.threshold_from,
+        age_s=max(0.0, now - entry.created_at),
+        model=answer.model,
+        saved=Saved(None if usage is None else usage.total_tokens, answer.usd, answer.latency_s),
+        verdicts=verdicts,
+        considered=() if trail is None else tuple(trail.considered),
+        decision=None if trail is None else trail.decision,
+        failures=() if trail is None else tuple(trail.failures),
+    )

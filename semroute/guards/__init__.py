@@ -1,0 +1,21 @@
+"""Guards: checks of a query against a candidate before its answer is served."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from semroute.entry import Candidate
+    from semroute.result import Verdict
+
+
+@runtime_checkable
+class Guard(Protocol):
+    """A check of a query against one candidate; pure, deterministic, and quick."""
+
+    @property
+    def name(self) -> str: ...
+
+    def check(self, query: str, candidate: Candidate) -> Verdict:
+        """Say whether the candidate's answer may be reused for the query, and if not, what differs."""
+        ...
