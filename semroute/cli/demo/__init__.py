@@ -1,0 +1,1 @@
+"""The labelled stream that `semroute demo` replays: one day of four support desks."""
