@@ -1,0 +1,89 @@
+"""A loaded model: tokenizer and ONNX Runtime session, one text a run."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from semroute.errors import EmbedderError, MissingExtra
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from semroute.embedders._folder import Model
+
+
+class Session:
+    """Runs a model on one thread a text, for at most `workers` texts at once; safe to share between threads."""
+
+    def __init__(self, model: Model, *, workers: int) -> None:
+        try:
+            import onnxruntime
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise MissingExtra("OnnxEmbedder", "embed") from error
+        self.model = model
+        self.workers = workers
+        # More runs than cores would only take turns on them, each with its own scratch memory.
+        self._turns = threading.BoundedSemaphore(workers)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._tokenizer = Tokenizer.from_file(str(model.tokenizer))
+            self._runtime = onnxruntime.InferenceSession(
+                str(model.graph), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        # The tokenizer raises plain Exception, and the runtime a class for each status, with no base but Exception.
+        except Exception as error:
+            raise EmbedderError(f"the model in {model.folder} cannot be loaded: {error}") from error
+        # What the file says of padding and cutting is for batches, and for texts that are never cut here.
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self.unknown_id = self._tokenizer.token_to_id("[UNK]")
+        self._inputs = {node.name: _dtype(node.type) for node in self._runtime.get_inputs()}
+
+    def tokenize(self, text: str) -> list[int]:
+        try:
+            ids: list[int] = self._tokenizer.encode(text).ids
+        except Exception as error:  # the tokenizer raises plain Exception
+            raise EmbedderError(f"a text of {len(text)} characters cannot be tokenised: {error}") from error
+        return ids
+
+    def run(self, ids: list[int]) -> NDArray[np.float32]:
+        """Return the unit vector of one tokenised text, shape (dimensions,)."""
+        feeds = {name: self._feed(name, ids, dtype) for name, dtype in self._inputs.items()}
+        try:
+            with self._turns:
+                output = self._runtime.run(None, feeds)[0]
+        except Exception as error:  # the runtime has a class for each status, with no base but Exception
+            raise EmbedderError(f"the embedding model failed on a text of {len(ids)} tokens: {error}") from error
+        return self._pool(output)
+
+    def _feed(self, name: str, ids: list[int], dtype: str) -> NDArray[Any]:
+        import numpy as np
+
+        match name:
+            case "attention_mask":
+                return np.ones((1, len(ids)), dtype=dtype)
+            case "token_type_ids":
+                return np.zeros((1, len(ids)), dtype=dtype)
+            case _:
+                return np.array([ids], dtype=dtype)
+
+    def _pool(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
+        import numpy as np
+
+        if self.model.pooling == "graph":
+            vector: NDArray[np.float32] = output[0]
+            return vector
+        # One text without padding: its mean is the plain mean of all its tokens.
+        pooled = output[0, 0] if self.model.pooling == "cls" else output[0].mean(axis=0)
+        unit: NDArray[np.float32] = (pooled / np.linalg.norm(pooled)).astype(np.float32)
+        return unit
+
+
+def _dtype(name: str) -> str:
+    return name.removeprefix("tensor(").removesuffix(")")
