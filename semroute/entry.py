@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     FloatVector: TypeAlias = NDArray[np.float32]
 
-JSON: TypeAlias = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 
 
 @dataclass(frozen=True, slots=True)

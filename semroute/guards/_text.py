@@ -1,0 +1,107 @@
+"""A question taken apart once: tokens with their canonical keys, the same for every guard."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from semroute.guards import _quantities as quantities
+from semroute.guards._numerals import append_date, is_currency_of_number, read_digits, read_word
+from semroute.guards._synonyms import canonical
+from semroute.guards._tokens import Kind, Token, Written
+from semroute.guards._words import FILLERS, FUNCTION_WORDS, words
+from semroute.guards._writing import fold, pieces, written
+
+MAX_CHARS = 4_000
+MAX_TOKENS = 600
+
+_QUOTED = re.compile(r'"\s*([^"]{1,200}?)\s*"' r"|(?<![\w'])'([^'\s](?:[^']{0,198}[^'\s])?)'(?!\w)")
+_NEGATIONS = words("not never no without none nobody nothing neither nor n't")
+_MARKS = frozenset(",.;:!?()[]{}\"'`-/\\…|~_。、，；：！？؟،।¿¡·•")
+_TITLE_SHARE = 0.6
+"""From this share of capital words on, a text is a title, whose capitals name nothing."""
+_NAMES_IN_CAPITALS = {"us": "usa", "it": "IT", "who": "WHO"}
+"""Function words that are names when they are written in capitals."""
+
+
+class Text(NamedTuple):
+    """A question taken apart."""
+
+    tokens: tuple[Token, ...]
+    words: tuple[str, ...]
+    """Lower-case words as written, marks included, contractions taken apart."""
+    quoted: tuple[str, ...]
+    """What stands in quotation marks, in lower-case words."""
+    is_cased: bool
+    """Whether capital letters tell names from other words here."""
+
+
+@lru_cache(maxsize=512)
+def analyse(text: str) -> Text | None:
+    """Take a text of at most MAX_CHARS apart; None when it has too many tokens to compare."""
+    folded = fold(text)
+    raw = pieces(folded)
+    if len(raw) > MAX_TOKENS:
+        return None
+    is_cased = _tells_names(raw)
+    said = written(raw)
+    return Text(tuple(_tokens(said, is_cased)), tuple(entry.word for entry in said), _quoted(folded), is_cased)
+
+
+def _tells_names(raw: list[tuple[str, str]]) -> bool:
+    said = [surface for group, surface in raw if group == "word" and len(surface) > 1]
+    n_capital = sum(surface[0].isupper() for surface in said)
+    return n_capital <= 1 or n_capital < _TITLE_SHARE * len(said)
+
+
+def _quoted(folded: str) -> tuple[str, ...]:
+    if '"' not in folded and "'" not in folded:
+        return ()
+    inner = (match.group(1) or match.group(2) for match in _QUOTED.finditer(folded))
+    return tuple(" ".join(surface.lower() for _, surface in pieces(text)) for text in inner)
+
+
+def _tokens(said: list[Written], is_cased: bool) -> list[Token]:
+    tokens: list[Token] = []
+    index = 0
+    while index < len(said):
+        entry = said[index]
+        token: Token | None
+        if is_currency_of_number(said, index):
+            index += 2 if said[index + 1].word == "." else 1
+            continue
+        if entry.group == "word":
+            n_taken, token = read_word(said, index)
+            if token is None:
+                token = _word(entry, is_cased)
+        elif entry.group == "number":
+            n_taken, token = read_digits(said, index)
+        else:
+            n_taken, token = 1, _other(entry)
+        append_date(tokens, token)
+        index += n_taken
+    return tokens
+
+
+def _word(entry: Written, is_cased: bool) -> Token:
+    word, surface = entry.word, entry.surface
+    if word in _NEGATIONS:
+        return Token(word, surface, Kind.NEGATION)
+    is_name = entry.may_name and is_cased
+    if word in FUNCTION_WORDS or word in FILLERS:
+        if is_name and surface.isupper() and word in _NAMES_IN_CAPITALS:
+            return Token(_NAMES_IN_CAPITALS[word], surface, Kind.CONTENT, True)
+        return Token(word, surface, Kind.FUNCTION)
+    return Token(canonical(word), surface, Kind.CONTENT, is_name)
+
+
+def _other(entry: Written) -> Token:
+    if entry.group == "code":
+        return Token(entry.surface.removesuffix("()"), entry.surface, Kind.LITERAL)
+    if entry.group == "literal":
+        return Token(entry.word, entry.surface, Kind.LITERAL)
+    if entry.word == "&":
+        return Token("and", entry.surface, Kind.FUNCTION)
+    is_mark = entry.word in _MARKS or entry.word in quantities.CURRENCY_SIGNS
+    return Token(entry.word, entry.surface, Kind.MARK if is_mark else Kind.CONTENT)

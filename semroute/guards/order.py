@@ -1,0 +1,117 @@
+"""Word order: the same words in another order say something else, unless only equals changed places."""
+
+from __future__ import annotations
+
+from semroute.guards._inflection import lemma
+from semroute.guards._kinds import kind_of
+from semroute.guards._movement import (
+    LINKS,
+    agrees_as_passive,
+    agrees_without_agent,
+    is_harmless,
+    only_equals_moved,
+    without_links,
+)
+from semroute.guards._pair import Pair
+from semroute.guards._roles import bound_words_moved, direction_turned, fillers_moved, roles_swapped
+from semroute.guards._synonyms import canonical
+from semroute.guards._text import Text
+from semroute.guards._tokens import Kind
+from semroute.guards._words import JOINERS, words
+from semroute.guards.question import is_statement
+
+_COUNTED = (Kind.CONTENT, Kind.NUMBER, Kind.LITERAL)
+_SYMMETRIC = frozenset(
+    canonical(word)
+    for word in words("married related similar close equal identical friends engaged next near compatible")
+)
+"""Words that join two equals: "married to", "similar to"."""
+_BEING = words("be is are was were been")
+_AGENTS = words("i we you they one")
+_MUCH_SHARED = 4
+_MANY_WORDS = 4
+
+
+def differ(pair: Pair) -> str:
+    """Return the two orders when they say different things, or nothing."""
+    if pair.query.words == pair.stored.words:
+        return ""
+    is_strict = len(pair.only_query) + len(pair.only_stored) <= 1
+    if _is_statement_reworded(pair, is_strict):
+        return ""
+    return roles_swapped(pair) or direction_turned(pair) or _order(pair, is_strict)
+
+
+def _is_statement_reworded(pair: Pair, is_strict: bool) -> bool:
+    """Say whether two statements share much and differ in so many words that their order says nothing."""
+    if pair.n_shared < _MUCH_SHARED or not is_statement(pair):
+        return False
+    return not is_strict or len(set(pair.query.words) ^ set(pair.stored.words)) >= _MANY_WORDS
+
+
+def _order(pair: Pair, is_strict: bool) -> str:
+    query, stored = _sequence(pair.query, pair, is_strict), _sequence(pair.stored, pair, is_strict)
+    if ("by" in query) != ("by" in stored):
+        agrees = agrees_as_passive(query, stored)
+        if agrees is not None:
+            return "" if agrees else f"active ≠ passive: {_said(pair)}"
+    if _is_agentless(pair.query, pair.stored) and agrees_without_agent(query, stored):
+        return ""
+    if _is_agentless(pair.stored, pair.query) and agrees_without_agent(stored, query):
+        return ""
+    ours, theirs = without_links(query), without_links(stored)
+    if sorted(ours) != sorted(theirs):
+        common = set(ours) & set(theirs)
+        ours, theirs = ([key for key in dict.fromkeys(keys) if key in common] for keys in (ours, theirs))
+    if ours != theirs and sorted(ours) == sorted(theirs) and not is_harmless(query, stored):
+        return _said(pair)
+    if not is_strict:
+        return ""
+    is_list = only_equals_moved(query, stored)
+    return bound_words_moved(pair, is_list) or ("" if is_list else fillers_moved(pair))
+
+
+def _sequence(text: Text, pair: Pair, is_strict: bool) -> list[str]:
+    """Return the keys of what both texts share, with the words that link them.
+
+    Unless strict, only names, numbers and code are kept: much is worded anew, and other words may move.
+    """
+    renamed = dict(pair.shared)
+    left = {token.key for token in (*pair.only_query, *pair.only_stored)}
+    is_permuted = sorted(pair.query.words) == sorted(pair.stored.words)
+    keys: list[str] = []
+    for token in text.tokens:
+        if token.kind in _COUNTED:
+            key = renamed.get(token.key, token.key)
+            if (
+                key in left
+                or token.surface == "best"
+                or (key == "take" and "long" in text.words)
+                or not (is_strict or token.is_name or token.kind is not Kind.CONTENT or kind_of(key))
+            ):
+                continue
+            keys.append(lemma(token.surface.lower().removesuffix("'s")) if is_permuted else key)
+        elif token.kind is Kind.NEGATION:
+            keys.append("not")
+        elif token.key in LINKS:
+            keys.append(token.key)
+        elif token.kind is Kind.MARK and token.key in ".?!;":
+            keys.append(".")
+    for index in range(len(keys) - 1):
+        if keys[index] in _SYMMETRIC and keys[index + 1] in ("to", "with", "from"):
+            keys[index : index + 2] = ["and", "and"]
+    return [key for index, key in enumerate(keys) if key not in JOINERS or index == 0 or keys[index - 1] != key]
+
+
+def _is_agentless(passive: Text, active: Text) -> bool:
+    """Say whether one text is a passive without its agent and the other has "I", "you" and the like for it."""
+    if _BEING.isdisjoint(passive.words) or _AGENTS.isdisjoint(active.words) or not _AGENTS.isdisjoint(passive.words):
+        return False
+    return any(word.endswith("ed") for word in passive.words)
+
+
+def _said(pair: Pair) -> str:
+    query, stored = (
+        " ".join(token.surface for token in text.tokens if token.kind in _COUNTED) for text in (pair.query, pair.stored)
+    )
+    return f"'{query}' ≠ '{stored}'"

@@ -1,0 +1,80 @@
+"""Negation and opposites: "with" and "without", "enable" and "disable", "before" and "after"."""
+
+from __future__ import annotations
+
+from semroute.guards._antonyms import are_opposites
+from semroute.guards._pair import Pair
+from semroute.guards._synonyms import canonical
+from semroute.guards._text import Text
+from semroute.guards._tokens import Kind
+from semroute.guards._words import words
+
+_SOFT_NEGATIONS = words(
+    "trouble problem issue fail failure fails failed error broken refuse lack impossible avoid prevent absence cannot"
+)
+"""Words that may stand where the other text says "not"."""
+_TURNING = words("before after since until till except unless")
+_COMMON = words("to from into in out on off up down for against and or")
+"""Words with so many uses that they count as opposites only where all else is the same."""
+_MANY_WORDS = 5
+_MILD = {
+    "after": words("when once if"),
+    "until": words("till before"),
+    "till": words("until"),
+    "before": words("until till"),
+}
+
+
+def differ(pair: Pair) -> str:
+    """Return what is negated or turned round on one side only, or nothing."""
+    return _negation(pair.query, pair.stored) or _opposites(pair) or _function_words(pair)
+
+
+def _negation(query: Text, stored: Text) -> str:
+    first, second = _negations(query), _negations(stored)
+    if len(first) == len(second):
+        return ""
+    if not first or not second:
+        poorer = stored if first else query
+        if abs(len(first) - len(second)) == 1 and not _SOFT_NEGATIONS.isdisjoint(poorer.words):
+            return ""
+    said = (" ".join(first) or "no negation", " ".join(second) or "no negation")
+    return f"{said[0]} ≠ {said[1]}"
+
+
+def _negations(text: Text) -> list[str]:
+    """Return the negations, but for the "no" that only answers ("No, it is …")."""
+    tokens = text.tokens
+    return [
+        token.surface
+        for index, token in enumerate(tokens)
+        if token.kind is Kind.NEGATION
+        and not (token.key == "no" and index == 0 and len(tokens) > 1 and tokens[1].key == ",")
+    ]
+
+
+def _opposites(pair: Pair) -> str:
+    for token in pair.only_query:
+        for other in pair.only_stored:
+            if are_opposites(token.key, other.key):
+                return f"{token.surface} ≠ {other.surface}"
+    for first, second in pair.shared:
+        if are_opposites(first, second):
+            return f"{first} ≠ {second}"
+    return ""
+
+
+def _function_words(pair: Pair) -> str:
+    first, second = set(pair.query.words), set(pair.stored.words)
+    ours = [token.key for token in pair.query.tokens if token.kind is Kind.FUNCTION and token.key not in second]
+    theirs = [token.key for token in pair.stored.tokens if token.kind is Kind.FUNCTION and token.key not in first]
+    is_reworded = bool(pair.only_query and pair.only_stored) or len(ours) + len(theirs) >= _MANY_WORDS
+    for word in ours:
+        for other in theirs:
+            if are_opposites(canonical(word), canonical(other)) and not (is_reworded and word in _COMMON):
+                return f"{word} ≠ {other}"
+    for turning, others in ((ours, second), (theirs, first)):
+        for word in turning:
+            if word in _TURNING and _MILD.get(word, frozenset()).isdisjoint(others):
+                return f"only one says {word}"
+    return ""

@@ -1,0 +1,126 @@
+"""Question word: who, when, where, why, how, how many; and when the question is set (was, is, will be)."""
+
+from __future__ import annotations
+
+from semroute.guards._pair import Pair
+from semroute.guards._text import Text
+from semroute.guards._words import AUXILIARIES, PAST, PREPOSITIONS, PRESENT, QUESTION_WORDS, words
+
+_STARTS = frozenset('.?!,:;("')
+_AMOUNTS = words("many much long often old far tall big soon fast late")
+_WHAT = (
+    dict.fromkeys(words("way ways step steps procedure process method methods tips approach"), "how")
+    | dict.fromkeys(words("reason reasons cause causes caused"), "why")
+    | dict.fromkeys(words("cost price"), "how much")
+)
+"""What "what is the …" asks for in truth."""
+_WHAT_AT_ONCE = {"time": "when", "date": "when", "day": "when", "year": "when", "place": "where", "person": "who"}
+_WAYS = words("way ways tips steps")
+_SKIPPED = words(
+    "is are was were the a an some best good easiest simplest fastest quickest correct right main most effective "
+    "possible of your would be different various safest proper real exact do does and easy certain useful next other"
+)
+_ASKING = AUXILIARIES | words("to many much long often")
+_ONE = words("i we you one be people someone")
+_COMPARING = words("differ different feel")
+"""Verbs after which "how" asks what something is like."""
+_TELLING = words("me know explain tell understand wonder wondering")
+_LEADS = _TELLING | words("in for at by from on to of and")
+_OPINION = words("you your ever")
+_SAME = frozenset(frozenset(pair) for pair in (("what", ""), ("how", "")))
+
+
+def differ(pair: Pair) -> str:
+    """Return the question words when they differ ("who ≠ when"), or the tenses, or nothing."""
+    first, second = asked(pair.query), asked(pair.stored)
+    if first != second and frozenset((first, second)) not in _SAME:
+        return f"{first or 'no question word'} ≠ {second or 'no question word'}"
+    return _tense(pair.query, pair.stored)
+
+
+def is_statement(pair: Pair) -> bool:
+    """Say whether neither text asks anything."""
+    return not any("?" in text.words or asked(text) for text in (pair.query, pair.stored))
+
+
+def asked(text: Text) -> str:
+    """Return what a text asks for: a question word, "how many" and the like, "yes or no", or nothing."""
+    said = text.words
+    has_mark = "?" in said
+    for index, word in enumerate(said):
+        if word in QUESTION_WORDS and (index == 0 or _begins_question(said, index, has_mark)):
+            return _refined(said, index)
+    if not has_mark and not (said and said[0] in AUXILIARIES):
+        return ""
+    for index, word in enumerate(said):
+        if word in AUXILIARIES and (index == 0 or said[index - 1] in _STARTS):
+            return _yes_or_no(said, index)
+    return next((_refined(said, i) for i, word in enumerate(said) if word in QUESTION_WORDS and word != "which"), "")
+
+
+def _begins_question(said: tuple[str, ...], index: int, has_mark: bool) -> bool:
+    """Say whether a question word stands where a question begins: "…, how can I", "tell me how", "in which"."""
+    before = said[index - 1]
+    if before not in _STARTS and not (before in _LEADS and (index == 1 or before in _TELLING)):
+        return False
+    return has_mark or said[index + 1 : index + 2] == () or said[index + 1] in _ASKING
+
+
+def _refined(said: tuple[str, ...], index: int) -> str:
+    word, rest = said[index], said[index + 1 : index + 9]
+    if word == "how":
+        if rest and rest[0] in _AMOUNTS:
+            return f"how {rest[0]}"
+        return "what" if rest[:1] == ("about",) or not _COMPARING.isdisjoint(rest) else "how"
+    if word in ("what", "which"):
+        if rest and rest[0] in _WHAT_AT_ONCE:
+            return _WHAT_AT_ONCE[rest[0]]
+        return "how" if _asks_for_deed(rest) else _named(rest)
+    return "who" if word in ("whom", "whose") else word
+
+
+def _asks_for_deed(rest: tuple[str, ...]) -> bool:
+    """Say whether "what" asks what to do: "what can I do", "what should be done", "what to do"."""
+    if rest[:2] == ("to", "do"):
+        return True
+    return rest[:1] != ("does",) and not _ONE.isdisjoint(rest[:2]) and not {"do", "done"}.isdisjoint(rest[1:5])
+
+
+def _named(rest: tuple[str, ...]) -> str:
+    """Return what "what" asks for by name: "what is the best way" asks how, "what is the reason" asks why."""
+    if rest[:1] in (("do",), ("does",), ("did",)) and "cost" in rest:
+        return "how much"
+    is_direct = True
+    for word in rest:
+        if word in _WHAT and (is_direct or word in _WAYS):
+            return _WHAT[word]
+        if word in PREPOSITIONS and word != "of":
+            break
+        is_direct = is_direct and word in _SKIPPED
+    return "what"
+
+
+def _yes_or_no(said: tuple[str, ...], index: int) -> str:
+    rest = said[index : index + 9]
+    if rest[1:2] == ("there",) and ("way" in rest or "ways" in rest):
+        return "how"
+    if rest[0] in ("can", "could", "would") and rest[1:2] in (("you",), ("someone",), ("anyone",)):
+        asked_for = next((i for i, word in enumerate(rest) if word in QUESTION_WORDS), None)
+        if asked_for is not None:
+            return _refined(said, index + asked_for)
+    return "" if rest[0] == "let" else "yes or no"
+
+
+def _tense(query: Text, stored: Text) -> str:
+    """Compare when the questions are set; questions of opinion ("what is/was your best …") have no time."""
+    first, second = _auxiliary(query), _auxiliary(stored)
+    if not _OPINION.isdisjoint(query.words) and not _OPINION.isdisjoint(stored.words):
+        return ""
+    if (first in PAST and second in PRESENT) or (first in PRESENT and second in PAST):
+        return f"{first} ≠ {second}"
+    return ""
+
+
+def _auxiliary(text: Text) -> str:
+    """Return the verb that sets the time of the question, if it stands among the first words."""
+    return next((word for word in text.words[:3] if word in PAST or word in PRESENT), "")
