@@ -1,0 +1,101 @@
+"""Answers as text at rest: versioned JSON with a size cap, never pickle, never a class path."""
+
+from __future__ import annotations
+
+import json
+from types import NoneType
+from typing import Any, Final
+
+from semroute.entry import Answer, Usage
+from semroute.errors import StoreError
+
+FORMAT_VERSION: Final = 1
+MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
+"""Larger answers are neither written nor read; the admission rules keep a far lower limit of their own."""
+
+_KINDS: Final[dict[str, type | tuple[type, ...]]] = {
+    "text": str,
+    "model": (str, NoneType),
+    "finish_reason": (str, NoneType),
+    "has_tool_calls": (bool, NoneType),
+    "is_refusal": (bool, NoneType),
+    "usd": (float, int, NoneType),
+    "latency_s": (float, int, NoneType),
+}
+
+
+def encode_answer(answer: Answer, *, max_bytes: int = MAX_ANSWER_BYTES) -> str:
+    """Turn an answer into JSON text that `decode_answer` reads back as an equal answer.
+
+    The text can always be encoded as UTF-8: a lone surrogate is written as an escape. Raises StoreError when the
+    payload is not plain JSON (NaN and infinities are not) or the text would exceed `max_bytes`.
+    """
+    fields: dict[str, Any] = {"v": FORMAT_VERSION, "text": answer.text}
+    if answer.payload is not None:
+        fields["payload"] = answer.payload
+    if answer.model is not None:
+        fields["model"] = answer.model
+    if answer.finish_reason is not None:
+        fields["finish_reason"] = answer.finish_reason
+    if answer.has_tool_calls:
+        fields["has_tool_calls"] = True
+    if answer.is_refusal:
+        fields["is_refusal"] = True
+    if answer.usage is not None:
+        fields["usage"] = [answer.usage.input_tokens, answer.usage.output_tokens]
+    if answer.usd is not None:
+        fields["usd"] = answer.usd
+    if answer.latency_s is not None:
+        fields["latency_s"] = answer.latency_s
+    return _dump(fields, max_bytes)
+
+
+def decode_answer(text: str, *, max_bytes: int = MAX_ANSWER_BYTES) -> Answer:
+    """Read an answer back; raises StoreError when the text is damaged, too long, or of another format version."""
+    if len(text) > max_bytes:
+        raise StoreError(f"a stored answer has {len(text)} characters, more than the limit of {max_bytes}")
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"a stored answer is not valid JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise StoreError(f"a stored answer is a {type(fields).__name__}, not a JSON object")
+    version = fields.get("v")
+    if version != FORMAT_VERSION:
+        raise StoreError(f"a stored answer has format version {version!r}; this release reads {FORMAT_VERSION}")
+    for name, kinds in _KINDS.items():
+        if not isinstance(fields.get(name), kinds):
+            raise StoreError(f"a stored answer is damaged: its {name!r} is {fields.get(name)!r:.40}")
+    return Answer(
+        text=fields["text"],
+        payload=fields.get("payload"),
+        model=fields.get("model"),
+        finish_reason=fields.get("finish_reason"),
+        has_tool_calls=fields.get("has_tool_calls") is True,
+        is_refusal=fields.get("is_refusal") is True,
+        usage=_usage(fields.get("usage")),
+        usd=fields.get("usd"),
+        latency_s=fields.get("latency_s"),
+    )
+
+
+def _dump(fields: dict[str, Any], max_bytes: int) -> str:
+    try:
+        text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size_bytes = len(text.encode())
+    except UnicodeEncodeError:
+        text = json.dumps(fields, allow_nan=False, separators=(",", ":"))
+        size_bytes = len(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreError(f"the answer's payload is not plain JSON: {error}") from error
+    if size_bytes > max_bytes:
+        raise StoreError(f"the answer takes {size_bytes} bytes, more than the limit of {max_bytes}")
+    return text
+
+
+def _usage(value: object) -> Usage | None:
+    if value is None:
+        return None
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], int) and isinstance(value[1], int):
+        return Usage(value[0], value[1])
+    raise StoreError("a stored answer is damaged: its 'usage' is not a pair of integers")

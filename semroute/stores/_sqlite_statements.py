@@ -1,0 +1,248 @@
+"""What an embedded store does inside one connection: every statement it runs after the tables are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from semroute.entry import Alias, Entry, Found
+from semroute.errors import ConfigError, StoreError
+from semroute.stores import _sqlite_rows as rows
+from semroute.stores._sizing import StoreSize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from semroute.entry import Selector
+    from semroute.stores._sqlite_schema import Connection
+
+INVALIDATION_MEMORY_S: Final = 24 * 3600.0
+"""How long an invalidation can refuse answers to requests that began before it; such a request takes minutes."""
+REMOVALS_KEPT: Final = 10_000
+"""A process that slept through more removals than this reads its partitions anew."""
+_PRUNE_EVERY: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a store may hold."""
+
+    max_entries: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The store's own row: what every operation must know."""
+
+    epoch: int
+    writes: int
+    embedder: str | None
+    dimensions: int | None
+    entries: int
+    aliases: int
+    bytes: int
+
+
+def read_state(connection: Connection) -> State:
+    return State(
+        *connection.execute("SELECT epoch, writes, embedder, dimensions, entries, aliases, bytes FROM state").fetchone()
+    )
+
+
+_ENTRY_OF_BOTH: Final = ", ".join(
+    f"{'b' if name in ('query', 'vector', 'answer') else 't'}.{name}" for name in rows.ENTRY_COLUMNS.split(", ")
+)
+_ALIAS: Final = ", ".join(f"a.{name}" for name in rows.ALIAS_COLUMNS.split(", "))
+_GET: Final = f"""
+SELECT s.epoch, s.embedder, s.dimensions, t.row, {_ENTRY_OF_BOTH}, {_ALIAS}
+FROM state s
+LEFT JOIN entries e ON e.exact = ?1 AND e.expires_at > ?2
+LEFT JOIN aliases a ON e.row IS NULL AND a.exact = ?1
+LEFT JOIN entries t ON t.row = coalesce(e.row, a.row) AND t.expires_at > ?2
+LEFT JOIN bodies b ON b.row = t.row
+"""
+_ENTRY_WIDTH: Final = len(rows.ENTRY_COLUMNS.split(", "))
+
+
+def get(connection: Connection, exact: str, now: float) -> tuple[int | None, Found]:
+    """Look a key up; returns the row that served it, for the record of use. Raises StoreError for a damaged row."""
+    found = connection.execute(_GET, (exact, now)).fetchone()
+    epoch, embedder, dimensions, row = found[:4]
+    if row is None:
+        return None, Found(None, None, epoch)
+    entry = rows.read_entry(found[4 : 4 + _ENTRY_WIDTH], embedder=embedder, dimensions=dimensions)
+    alias = found[4 + _ENTRY_WIDTH :]
+    return row, Found(entry, None if alias[0] is None else rows.read_alias(alias, entry.id), epoch)
+
+
+def get_epoch(connection: Connection) -> int:
+    (epoch,) = connection.execute("SELECT epoch FROM state").fetchone()
+    return int(epoch)
+
+
+def check_embedder(state: State, embedder: str | None, dimensions: int) -> None:
+    """Raise ConfigError when the store holds vectors of another embedder."""
+    if embedder is None:
+        raise ConfigError("an entry with a vector must name its embedder, so that vectors of two never meet")
+    if state.embedder is None:
+        return
+    if state.embedder != embedder:
+        raise ConfigError(
+            f"the store holds vectors of embedder {state.embedder!r}, this cache uses {embedder!r}: "
+            "use another file, or empty this one with `semroute invalidate --all`"
+        )
+    if state.dimensions != dimensions:
+        raise ConfigError(
+            f"the store holds vectors of {state.dimensions} dimensions, embedder {embedder!r} now makes {dimensions}: "
+            "give the embedder another identity, use another file, or empty this one with `semroute invalidate --all`"
+        )
+
+
+def put_entry(connection: Connection, entry: Entry, columns: Mapping[str, Any], *, limits: Limits, now: float) -> bool:
+    """Store an entry inside a transaction, replacing one of the same id, and evict what is then too much."""
+    if entry.vector is not None:
+        state = read_state(connection)
+        check_embedder(state, entry.embedder, entry.vector.size)
+        if state.embedder is None:
+            connection.execute("UPDATE state SET embedder = ?, dimensions = ?", (entry.embedder, entry.vector.size))
+    if _is_invalidated(connection, entry):
+        return False
+    connection.execute("DELETE FROM entries WHERE exact = ?", (entry.id,))
+    connection.execute("DELETE FROM aliases WHERE exact = ?", (entry.id,))
+    row = connection.execute(
+        "INSERT INTO entries"
+        " (exact, partition, shard, created_at, expires_at, last_used, epoch, bytes, labels)"
+        " VALUES (:exact, :partition, :shard, :created_at, :expires_at, :last_used, :epoch, :bytes, :labels)",
+        {**columns, "last_used": now},
+    ).lastrowid
+    connection.execute(
+        "INSERT INTO bodies (row, query, vector, answer) VALUES (:row, :query, :vector, :answer)",
+        {**columns, "row": row},
+    )
+    connection.executemany("INSERT INTO labels (label, row) VALUES (?, ?)", [(label, row) for label in entry.labels])
+    evict(connection, limits, keep=row, now=now)
+    return True
+
+
+def put_alias(connection: Connection, alias: Alias, *, limits: Limits, now: float) -> bool:
+    """Store an alias inside a transaction, unless its entry is gone."""
+    target = connection.execute(
+        "SELECT row FROM entries WHERE exact = ? AND expires_at > ?", (alias.entry_id, alias.created_at)
+    ).fetchone()
+    if target is None:
+        return False
+    connection.execute("DELETE FROM aliases WHERE exact = ?", (alias.address.exact,))
+    connection.execute(
+        "INSERT INTO aliases"
+        " (exact, partition, shard, row, query, similarity, p_reusable, policy, created_at, bytes) VALUES"
+        " (:exact, :partition, :shard, :row, :query, :similarity, :p_reusable, :policy, :created_at, :bytes)",
+        rows.alias_columns(alias, target[0]),
+    )
+    _evict_aliases(connection, limits)
+    evict(connection, limits, keep=target[0], now=now)
+    return True
+
+
+def _is_invalidated(connection: Connection, entry: Entry) -> bool:
+    newer = connection.execute("SELECT labels FROM invalidations WHERE epoch > ?", (entry.epoch,))
+    return any(rows.column_labels(labels) <= entry.labels for (labels,) in newer)
+
+
+def touch(connection: Connection, used: Mapping[int, float]) -> None:
+    """Note when rows were last used."""
+    connection.executemany(
+        "UPDATE entries SET last_used = max(last_used, ?) WHERE row = ?", [(when, row) for row, when in used.items()]
+    )
+
+
+def evict(connection: Connection, limits: Limits, *, keep: int | None, now: float) -> None:
+    """Bring the store under its limits: expired entries go first, then the least recently used, 1 % at a time."""
+    state = read_state(connection)
+    if _is_within(state, limits):
+        return
+    connection.execute("DELETE FROM entries WHERE expires_at <= ? AND row IS NOT ?", (now, keep))
+    while not _is_within(state := read_state(connection), limits):
+        excess = max(state.entries - limits.max_entries, 0)
+        gone = connection.execute(
+            "DELETE FROM entries WHERE row IN"
+            " (SELECT row FROM entries WHERE row IS NOT ? ORDER BY last_used, row LIMIT ?)",
+            (keep, max(1, excess + state.entries // 100)),
+        ).rowcount
+        if not gone:
+            break
+    _prune_removals(connection)
+
+
+def _evict_aliases(connection: Connection, limits: Limits) -> None:
+    """Drop the oldest aliases when there are more of them than entries may be."""
+    (aliases,) = connection.execute("SELECT aliases FROM state").fetchone()
+    if aliases > limits.max_entries:
+        connection.execute(
+            "DELETE FROM aliases WHERE rowid IN (SELECT rowid FROM aliases ORDER BY rowid LIMIT ?)",
+            (aliases - limits.max_entries + aliases // 100,),
+        )
+
+
+def _is_within(state: State, limits: Limits) -> bool:
+    return state.entries <= limits.max_entries and state.bytes <= limits.max_bytes
+
+
+def _prune_removals(connection: Connection) -> None:
+    connection.execute("DELETE FROM removals WHERE number <= (SELECT max(number) FROM removals) - ?", (REMOVALS_KEPT,))
+
+
+def delete(connection: Connection, selector: Selector, *, now: float) -> int:
+    """Remove the selected entries inside a transaction, and raise the epoch so that older requests are refused."""
+    connection.execute("UPDATE state SET epoch = epoch + 1")
+    epoch = get_epoch(connection)
+    if selector.created_before is None:
+        connection.execute(
+            "INSERT INTO invalidations (epoch, labels, at) VALUES (?, ?, ?)",
+            (epoch, rows.labels_column(selector.labels), now),
+        )
+    if epoch % _PRUNE_EVERY == 0:
+        connection.execute("DELETE FROM invalidations WHERE at < ?", (now - INVALIDATION_MEMORY_S,))
+    gone = _delete_rows(connection, selector)
+    _prune_removals(connection)
+    return gone
+
+
+def _delete_rows(connection: Connection, selector: Selector) -> int:
+    before = float("inf") if selector.created_before is None else selector.created_before
+    if selector.labels:
+        labels = sorted(selector.labels)
+        marks = ", ".join("?" * len(labels))
+        return connection.execute(
+            f"DELETE FROM entries WHERE created_at < ? AND row IN"
+            f" (SELECT row FROM labels WHERE label IN ({marks}) GROUP BY row HAVING count(*) = ?)",
+            (before, *labels, len(labels)),
+        ).rowcount
+    if selector.created_before is None:
+        for table in ("bodies", "labels", "aliases"):
+            connection.execute(f"DELETE FROM {table}")
+        connection.execute("UPDATE state SET embedder = NULL, dimensions = NULL")
+    return connection.execute("DELETE FROM entries WHERE created_at < ?", (before,)).rowcount
+
+
+_SCAN: Final = f"""
+SELECT t.row, {_ENTRY_OF_BOTH} FROM entries t JOIN bodies b ON b.row = t.row
+WHERE t.row > ? AND t.expires_at > ? ORDER BY t.row LIMIT ?
+"""
+
+
+def scan_page(connection: Connection, after_row: int, now: float, size: int) -> list[tuple[Any, ...]]:
+    """Read the next rows of a scan: the row number, then the columns of `read_entry`."""
+    return connection.execute(_SCAN, (after_row, now, size)).fetchall()
+
+
+def read_size(connection: Connection) -> StoreSize:
+    state = read_state(connection)
+    (partitions,) = connection.execute("SELECT count(DISTINCT partition) FROM entries").fetchone()
+    return StoreSize(state.entries, state.aliases, state.bytes, partitions)
+
+
+def ensure_fits(columns: Mapping[str, Any], limits: Limits) -> None:
+    """Raise StoreError for an entry that alone is larger than the store may be."""
+    if columns["bytes"] > limits.max_bytes:
+        raise StoreError(f"the entry takes {columns['bytes']} bytes, more than max_bytes={limits.max_bytes}")

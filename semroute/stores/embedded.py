@@ -1,0 +1,255 @@
+"""The embedded store: one SQLite file, shared by processes, with the vectors in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+
+import numpy as np
+
+from semroute.entry import Entry, Found
+from semroute.errors import ConfigError, StoreError
+from semroute.stores import _sqlite_rows as rows
+from semroute.stores import _sqlite_statements as statements
+from semroute.stores._sqlite_location import parse_location
+from semroute.stores._sqlite_opening import Opener
+from semroute.stores._sqlite_pool import ConnectionPool
+from semroute.stores._sqlite_schema import KEY_BYTES
+from semroute.stores._vectors import VectorIndex
+from semroute.stores._worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from semroute.entry import Address, Alias, Candidate, FloatVector, Selector
+    from semroute.stores._sizing import StoreSize
+    from semroute.stores._sqlite_schema import Connection
+
+_LOG: Final = logging.getLogger("semroute.stores")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEFAULT_MAX_ENTRIES: Final = 100_000
+DEFAULT_MAX_BYTES: Final = 1024**3
+DEFAULT_BUSY_TIMEOUT_S: Final = 5.0
+DEFAULT_MATRIX_BYTES: Final = 256 * 1024**2
+_HITS_BEFORE_WRITING: Final = 1_000
+_SCAN_PAGE: Final = 200
+
+
+class EmbeddedStore:
+    """Answers in one SQLite file (write-ahead log), or in this process's memory; see `Store` for the methods.
+
+    Several threads, event loops and processes may use one file at once, and a fork is survived: the child opens its
+    own connections. After a fork a `memory://` store is empty in the child and keeps its digest key. What `put` has
+    returned for outlives `kill -9`; a power cut may undo the latest puts, never tear the file.
+
+    A damaged file, and one that a newer release wrote, is moved aside with a warning and never deleted.
+    """
+
+    def __init__(
+        self,
+        target: str | Path | None = None,
+        *,
+        max_entries: int | None = None,
+        max_bytes: int | None = None,
+        max_matrix_bytes: int | None = None,
+        busy_timeout_s: float | None = None,
+        digest_key: bytes | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take a URL or a path; the default is `answers.db` in the user's data folder. Nothing is opened yet.
+
+        `max_bytes` limits queries, answers and vectors, `max_matrix_bytes` the vectors held in memory.
+        Raises ConfigError for a URL of another store and for limits out of range.
+        """
+        self._location = parse_location(target)
+        self._limits = statements.Limits(
+            _at_least_one("max_entries", max_entries, DEFAULT_MAX_ENTRIES),
+            _at_least_one("max_bytes", max_bytes, DEFAULT_MAX_BYTES),
+        )
+        self._clock = clock
+        _check_key(digest_key)
+        timeout_s = _checked_timeout(busy_timeout_s)
+        opener = Opener(self._location, digest_key=digest_key, busy_timeout_s=timeout_s, clock=clock)
+        self._pool = ConnectionPool(self._location, opener, busy_timeout_s=timeout_s)
+        self._vectors = VectorIndex(
+            self._pool,
+            max_bytes=_at_least_one("max_matrix_bytes", max_matrix_bytes, DEFAULT_MATRIX_BYTES),
+            count_damaged=self._count_damaged,
+        )
+        self.damaged_rows = 0
+        """How many reads met a row that could not be understood, and took it for a miss."""
+        self._used: dict[int, float] = {}
+        self._hits = 0
+        self._worker = Worker()
+        weakref.finalize(self, ConnectionPool.close, self._pool)
+
+    def __repr__(self) -> str:
+        return f"<EmbeddedStore {self._location} {self._pool!r}, {self._vectors!r}>"
+
+    def open(self) -> bytes:
+        with self._pool.reading() as connection:
+            (key,) = connection.execute("SELECT digest_key FROM state").fetchone()
+        return bytes(key)
+
+    def get(self, address: Address, *, now: float) -> Found:
+        with self._pool.reading() as connection:
+            try:
+                row, found = statements.get(connection, address.exact, now)
+            except StoreError:
+                self._count_damaged()
+                return Found(None, None, statements.get_epoch(connection))
+        if row is not None:
+            self._note_use(row, now)
+        return found
+
+    def search(
+        self, address: Address, vector: FloatVector, *, embedder: str, k: int, now: float
+    ) -> Sequence[Candidate]:
+        query = np.ascontiguousarray(vector, dtype=np.float32)
+        return self._vectors.search(address.partition, query, embedder=embedder, k=k, now=now)
+
+    def put(self, record: Entry | Alias) -> bool:
+        now = self._clock()
+        if not isinstance(record, Entry):
+            with self._writing() as connection:
+                return statements.put_alias(connection, record, limits=self._limits, now=now)
+        columns = rows.entry_columns(record)
+        statements.ensure_fits(columns, self._limits)
+        with self._writing() as connection:
+            return statements.put_entry(connection, record, columns, limits=self._limits, now=now)
+
+    def delete(self, selector: Selector) -> int:
+        with self._writing() as connection:
+            return statements.delete(connection, selector, now=self._clock())
+
+    def scan(self) -> Iterator[Entry]:
+        last_row = 0
+        while page := self._scan_page(last_row):
+            last_row, entries = page
+            yield from entries
+
+    def close(self) -> None:
+        try:
+            self._write_uses()
+        except StoreError as error:
+            _LOG.info("when entries were last used could not be written: %s", error)
+        self._worker.close()
+        self._pool.close()
+        self._vectors.clear()
+
+    def size(self) -> StoreSize:
+        """Count entries, aliases, bytes and partitions; raises StoreError."""
+        with self._pool.reading() as connection:
+            return statements.read_size(connection)
+
+    # The asynchronous face. Readers of a write-ahead log never wait, so that short reads run on the event loop.
+
+    async def aopen(self) -> bytes:
+        return await self._in_thread(self.open)
+
+    async def aget(self, address: Address, *, now: float) -> Found:
+        if self._pool.is_ready:
+            return self.get(address, now=now)
+        return await self._in_thread(self.get, address, now=now)
+
+    async def asearch(
+        self, address: Address, vector: FloatVector, *, embedder: str, k: int, now: float
+    ) -> Sequence[Candidate]:
+        if self._pool.is_ready and self._vectors.is_instant(address.partition):
+            return self.search(address, vector, embedder=embedder, k=k, now=now)
+        return await self._in_thread(self.search, address, vector, embedder=embedder, k=k, now=now)
+
+    async def aput(self, record: Entry | Alias) -> bool:
+        return await self._in_thread(self.put, record)
+
+    async def adelete(self, selector: Selector) -> int:
+        return await self._in_thread(self.delete, selector)
+
+    async def ascan(self) -> AsyncIterator[Entry]:
+        last_row = 0
+        while page := await self._in_thread(self._scan_page, last_row):
+            last_row, entries = page
+            for entry in entries:
+                yield entry
+
+    async def aclose(self) -> None:
+        # Not in our own threads, which `close` waits for.
+        await asyncio.to_thread(self.close)
+
+    async def asize(self) -> StoreSize:
+        return await self._in_thread(self.size)
+
+    async def _in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.wrap_future(self._worker.submit(functools.partial(call, *args, **kwargs)))
+
+    def _scan_page(self, after_row: int) -> tuple[int, list[Entry]] | None:
+        with self._pool.reading() as connection:
+            state = statements.read_state(connection)
+            page = statements.scan_page(connection, after_row, self._clock(), _SCAN_PAGE)
+        entries = []
+        for _, *columns in page:
+            try:
+                entries.append(rows.read_entry(tuple(columns), embedder=state.embedder, dimensions=state.dimensions))
+            except StoreError:
+                self._count_damaged()
+        return (page[-1][0], entries) if page else None
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Open a transaction, which takes along what reads have noted and never write themselves."""
+        used = self._take_uses()
+        with self._pool.writing() as connection:
+            if used:
+                statements.touch(connection, used)
+            yield connection
+
+    def _note_use(self, row: int, now: float) -> None:
+        self._used[row] = now
+        self._hits += 1
+        if self._hits >= _HITS_BEFORE_WRITING:
+            self._hits = 0
+            self._worker.submit(self._write_uses)
+
+    def _take_uses(self) -> dict[int, float]:
+        used, self._used = self._used, {}
+        self._hits = 0
+        return used
+
+    def _write_uses(self) -> None:
+        used = self._take_uses()
+        if used:
+            with self._pool.writing() as connection:
+                statements.touch(connection, used)
+
+    def _count_damaged(self) -> None:
+        self.damaged_rows += 1
+
+
+def _at_least_one(name: str, value: int | None, default: int) -> int:
+    if value is None:
+        return default
+    if value < 1:
+        raise ConfigError(f"{name}={value!r} is out of range: it must be at least 1")
+    return value
+
+
+def _checked_timeout(value_s: float | None) -> float:
+    if value_s is None:
+        return DEFAULT_BUSY_TIMEOUT_S
+    if not 0 <= value_s <= 3600:
+        raise ConfigError(f"busy_timeout_s={value_s!r} is out of range: it must be between 0 and 3600 seconds")
+    return value_s
+
+
+def _check_key(key: bytes | None) -> None:
+    if key is not None and len(key) != KEY_BYTES:
+        raise ConfigError(f"digest_key has {len(key)} bytes: it must have {KEY_BYTES}")

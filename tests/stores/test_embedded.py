@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from semroute.stores import Store
+from semroute.stores.embedded import EmbeddedStore
+from semroute.testing.entries import NOW
+from semroute.testing.store_suite import SharedStoreSuite, StoreSuite
+
+
+class TestInAFile(StoreSuite, SharedStoreSuite):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        store = EmbeddedStore(tmp_path / "answers.db", clock=lambda: NOW)
+        yield store
+        store.close()
+
+    @pytest.fixture
+    def another_store(self, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+        handles: list[EmbeddedStore] = []
+
+        def make() -> Store:
+            handles.append(EmbeddedStore(f"sqlite:///{tmp_path / 'answers.db'}", clock=lambda: NOW))
+            return handles[-1]
+
+        yield make
+        for handle in handles:
+            handle.close()
+
+
+class TestInMemory(StoreSuite):
+    @pytest.fixture
+    def store(self) -> Iterator[Store]:
+        store = EmbeddedStore("memory://", clock=lambda: NOW)
+        yield store
+        store.close()
