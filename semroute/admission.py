@@ -93,7 +93,10 @@ def _reason_against(answer: Answer, limits: AdmissionLimits) -> str | None:
         return "the answer is a refusal"
     if not answer.has_tool_calls and _reads_as_error(answer.text):
         return "the answer is an error message"
-    size_bytes = _size_bytes(answer)
+    try:
+        size_bytes = _size_bytes(answer)
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"the payload is not plain JSON: {error}"
     if size_bytes > limits.max_bytes:
         return f"the answer has {size_bytes} bytes, over the cap of {limits.max_bytes}"
     return None

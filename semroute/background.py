@@ -57,10 +57,18 @@ class Writer:
 
     def submit(self, job: Callable[[], object]) -> None:
         """Queue a job, or run it here and now where the queue is full."""
-        try:
-            self._running().put_nowait(job)
-        except queue.Full:
+        if not self.offer(job):
             job()
+
+    def offer(self, job: Callable[[], object]) -> bool:
+        """Queue a job and return True, or return False where the queue is full."""
+        # Under the lock, so that no job lands in a queue that `close` has ended.
+        with self._lock:
+            try:
+                self._running().put_nowait(job)
+            except queue.Full:
+                return False
+            return True
 
     def flush(self) -> None:
         """Wait until everything that was queued before is done."""
@@ -80,13 +88,11 @@ class Writer:
         jobs = self._jobs
         if jobs is not None and self._pid == os.getpid():
             return jobs
-        with self._lock:
-            if self._jobs is None or self._pid != os.getpid():
-                self._jobs = queue.Queue(self._limit)
-                self._pid = os.getpid()
-                threading.Thread(target=_work, args=(self._jobs,), name="semroute-writer", daemon=True).start()
-                weakref.finalize(self, _drain, self._jobs, self._pid)
-            return self._jobs
+        self._jobs = queue.Queue(self._limit)
+        self._pid = os.getpid()
+        threading.Thread(target=_work, args=(self._jobs,), name="semroute-writer", daemon=True).start()
+        weakref.finalize(self, _drain, self._jobs, self._pid)
+        return self._jobs
 
 
 def _work(jobs: queue.Queue[Callable[[], object] | None]) -> None:
@@ -100,6 +106,8 @@ def _work(jobs: queue.Queue[Callable[[], object] | None]) -> None:
             logger.exception("a background write failed")
         finally:
             jobs.task_done()
+            # A job holds its cache: let go of it, or a cache that nobody closes would never be freed.
+            job = None
 
 
 def _drain(jobs: queue.Queue[Callable[[], object] | None], pid: int) -> None:

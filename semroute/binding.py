@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from semroute.request import Scope, checked_ttl
+from semroute.request import Scope, checked_tags, checked_ttl
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def scope(
             user=outer.scope.user if user is None else user,
         ),
         query=outer.query if query is None else query,
-        tags=(*outer.tags, *tags),
+        tags=(*outer.tags, *checked_tags(tags)),
         ttl=outer.ttl if ttl is None else checked_ttl(ttl),
         bypass=outer.bypass or bypass,
     )

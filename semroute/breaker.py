@@ -78,7 +78,7 @@ class Breaker:
             self._reason = reason
             self._failures += 1
             opens = self._state == "half_open" or self._failures >= self._failures_to_open
-            changed = opens and self._state == "closed"
+            changed = opens and self._state != "open"
             if opens:
                 self._state, self._opened_at = "open", self._clock()
         if changed:

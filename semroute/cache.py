@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,6 +24,7 @@ from semroute.errors import ConfigError
 from semroute.flights import Flights
 from semroute.gate import Policy
 from semroute.guards.lexical import lexical_guards
+from semroute.pending import Pending
 from semroute.request import Digests, Request
 from semroute.result import Explanation, Lookup, Miss, NotStored, Queued, Update
 from semroute.router.rules import RuleRouter
@@ -35,11 +34,8 @@ if TYPE_CHECKING:
     from semroute.embedders import Embedder
     from semroute.guards import Guard
     from semroute.router import Router
-    from semroute.stores import Store
-    from semroute.stores._sizing import StoreSize
+    from semroute.stores import Store, StoreSize
     from semroute.telemetry import Listener
-
-_PENDING_LIMIT = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +102,7 @@ class SemanticCache:
         self._driver = Driver(self.store, self.embedder, self.router, self._emit, self.settings.embed_deadline_s, clock)
         self._writer = Writer(self.settings.write_queue)
         self._digests: Digests | None = None
-        self._pending: OrderedDict[str, flow.Trail] = OrderedDict()
-        self._lock = Lock()
+        self._pending = Pending()
 
     def __repr__(self) -> str:
         return f"<SemanticCache {self.store!r}, {self.embedder!r}, policy {self.rules.policy.version!r}>"
@@ -124,8 +119,8 @@ class SemanticCache:
     def request(self, query: str, **parts: Any) -> Request:
         """Build a request in the scope of the running context; `parts` are those of `Request.of`."""
         binding = bound()
-        defaults: dict[str, Any] = {"scope": binding.scope, "tags": binding.tags, "ttl": binding.ttl}
-        return replace(Request.of(query, **{**defaults, **parts}), bypass=binding.bypass)
+        named = {"scope": binding.scope, "tags": binding.tags, "ttl": binding.ttl, "bypass": binding.bypass}
+        return Request.of(query, **{"words": binding.query, **named, **parts})
 
     def lookup(self, request: Request | str) -> Lookup:
         """Look a request up: Hit with an answer, Miss, or Bypass. A plain string takes the scope it is called in."""
@@ -135,8 +130,9 @@ class SemanticCache:
             digests = self._open()
         except flow.StepFailed as failure:
             return self._looked_up(_unopened(failure), None, began)
-        trail = flow.Trail(digests.address(asked))
-        steps = flow.lookup(asked, digests.words(asked), trail, self.rules, self._clock())
+        words = digests.words(asked)
+        trail = flow.Trail(digests.address(asked, words))
+        steps = flow.lookup(asked, words, trail, self.rules, self._clock())
         return self._looked_up(self._driver.drive(steps), trail, began)
 
     async def alookup(self, request: Request | str) -> Lookup:
@@ -147,25 +143,25 @@ class SemanticCache:
             digests = await self._aopen()
         except flow.StepFailed as failure:
             return self._looked_up(_unopened(failure), None, began)
-        trail = flow.Trail(digests.address(asked))
-        steps = flow.lookup(asked, digests.words(asked), trail, self.rules, self._clock())
+        words = digests.words(asked)
+        trail = flow.Trail(digests.address(asked, words))
+        steps = flow.lookup(asked, words, trail, self.rules, self._clock())
         return self._looked_up(await self._driver.adrive(steps), trail, began)
 
     def update(self, request: Request | str, answer: Answer | str) -> Update:
         """Store the answer to a request that missed, where admission and freshness allow it.
 
-        In the background (`write="background"`) the answer is only queued, and the result says so.
+        In the background (`write="background"`) the answer is only queued, and the result says so, unless the queue
+        is full: then it is stored at once.
         """
         asked, given = self._given(request, answer)
-        if self.settings.write == "background":
-            return self._queue(asked, given)
-        return self._write(asked, given)
+        return Queued() if self._is_queued(asked, given) else self._write(asked, given)
 
     async def aupdate(self, request: Request | str, answer: Answer | str) -> Update:
         """Do what `update` does, without ever blocking the event loop."""
         asked, given = self._given(request, answer)
-        if self.settings.write == "background":
-            return self._queue(asked, given)
+        if self._is_queued(asked, given):
+            return Queued()
         try:
             digests = await self._aopen()
         except flow.StepFailed as failure:
@@ -224,6 +220,8 @@ class SemanticCache:
         named = {"tenant": tenant, "namespace": namespace, "user": user, "tag": tag, "entry": entry}
         if older_than is None and all(value is None for value in named.values()):
             raise ConfigError("name what to invalidate: tenant, namespace, user, tag, entry or older_than; or clear()")
+        if older_than is not None and older_than < timedelta(0):
+            raise ConfigError(f"older_than must be a timedelta of at least 0 s, not {older_than!r}")
         digests = self._digests_of(self.store.open())
         labels = frozenset(digests.label(kind, value) for kind, value in named.items() if value is not None)
         before = None if older_than is None else self._clock() - older_than.total_seconds()
@@ -239,7 +237,7 @@ class SemanticCache:
 
     def size(self) -> StoreSize | None:
         """Return how much the store holds, or None where it cannot say. Raises StoreError."""
-        from semroute.stores._sizing import Sizing
+        from semroute.stores import Sizing
 
         return self.store.size() if isinstance(self.store, Sizing) else None
 
@@ -298,9 +296,10 @@ class SemanticCache:
         return self._digests_of(await self._driver.aopen()) if digests is None else digests
 
     def _digests_of(self, key: bytes) -> Digests:
-        if self._digests is None:
-            self._digests = Digests(key, self.settings.strip)
-        return self._digests
+        digests = self._digests
+        if digests is None:
+            digests = self._digests = Digests(key, self.settings.strip)
+        return digests
 
     def _given(self, request: Request | str, answer: Answer | str) -> tuple[Request, Answer]:
         asked = self.request(request) if isinstance(request, str) else request
@@ -312,16 +311,15 @@ class SemanticCache:
 
     def _updating(self, request: Request, answer: Answer, digests: Digests) -> Generator[flow.Step, Any, Update]:
         exact = digests.address(request).exact
-        with self._lock:
-            trail = self._pending.pop(exact, None)
+        trail = self._pending.take(exact)
         if trail is None:
             trail = flow.Trail(digests.address(request))
         words, labels = digests.words(request), digests.labels(request, exact)
         return flow.update(request, words, answer, trail, labels, self.rules, self._clock())
 
-    def _queue(self, request: Request, answer: Answer) -> Update:
-        self._writer.submit(lambda: self._write(request, answer))
-        return Queued()
+    def _is_queued(self, request: Request, answer: Answer) -> bool:
+        """Say whether an update waits for the background writer; where its queue is full the caller writes."""
+        return self.settings.write == "background" and self._writer.offer(lambda: self._write(request, answer))
 
     def _write(self, request: Request, answer: Answer) -> Update:
         try:
@@ -332,16 +330,9 @@ class SemanticCache:
 
     def _looked_up(self, result: Lookup, trail: flow.Trail | None, began: float) -> Lookup:
         if trail is not None and isinstance(result, Miss):
-            self._remember(trail)
+            self._pending.add(trail)
         self._emit(LookupEvent(result, time.perf_counter() - began))
         return result
-
-    def _remember(self, trail: flow.Trail) -> None:
-        """Keep what a miss learnt for its update; of two misses under way the older epoch counts."""
-        with self._lock:
-            self._pending.setdefault(trail.address.exact, trail)
-            if len(self._pending) > _PENDING_LIMIT:
-                self._pending.popitem(last=False)
 
     def _updated(self, result: Update) -> Update:
         self._emit(UpdateEvent(result))

@@ -63,11 +63,14 @@ def decode_answer(text: str, *, max_bytes: int = MAX_ANSWER_BYTES) -> Answer:
     version = fields.get("v")
     if version != FORMAT_VERSION:
         raise StoreError(f"a stored answer has format version {version!r}; this release reads {FORMAT_VERSION}")
-    for name, kinds in _KINDS.items():
-        if not isinstance(fields.get(name), kinds):
-            raise StoreError(f"a stored answer is damaged: its {name!r} is {fields.get(name)!r:.40}")
+    for name, value in fields.items():
+        if not isinstance(value, _KINDS.get(name, object)):
+            raise StoreError(f"a stored answer is damaged: its {name!r} is {value!r:.40}")
+    text = fields.get("text")
+    if text is None:
+        raise StoreError("a stored answer is damaged: it has no 'text'")
     return Answer(
-        text=fields["text"],
+        text=text,
         payload=fields.get("payload"),
         model=fields.get("model"),
         finish_reason=fields.get("finish_reason"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from semroute.errors import ConfigError
+from semroute.request import VOLATILE
 
 WriteMode: TypeAlias = Literal["now", "background"]
 CONFIG_FILE = "semroute.toml"
@@ -52,16 +52,21 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check("threshold", self.threshold, 0.0, 1.0, optional=True)
-        _check("candidates", self.candidates, 1, 100)
-        _check("write_queue", self.write_queue, 1, 10_000_000)
+        _check("candidates", self.candidates, 1, 100, whole=True)
+        _check("write_queue", self.write_queue, 1, 10_000_000, whole=True)
         _check("embed_deadline_s", self.embed_deadline_s, 0.001, 3600.0)
         _check("flight_deadline_s", self.flight_deadline_s, 0.0, 3600.0)
         _check("max_temperature", self.max_temperature, 0.0, 100.0)
-        _check("max_answer_bytes", self.max_answer_bytes, 1, 1024**3)
-        _check("max_entries", self.max_entries, 1, 10**12)
-        _check("max_bytes", self.max_bytes, 1, 10**15)
+        _check("max_answer_bytes", self.max_answer_bytes, 1, 1024**3, whole=True)
+        _check("max_entries", self.max_entries, 1, 10**12, whole=True)
+        _check("max_bytes", self.max_bytes, 1, 10**15, whole=True)
         if self.write not in ("now", "background"):
             raise ConfigError(f"write must be 'now' or 'background', not {self.write!r}")
+        if not isinstance(self.require_scope, bool):
+            raise ConfigError(f"require_scope must be true or false, not {self.require_scope!r}")
+        strip: object = self.strip
+        if not isinstance(strip, tuple | list) or not all(name in VOLATILE for name in strip):
+            raise ConfigError(f"strip must be a tuple of names out of {sorted(VOLATILE)}, not {strip!r}")
 
     @classmethod
     def load(
@@ -136,9 +141,10 @@ _READERS: Mapping[str, Callable[[str], object]] = {
 }
 
 
-def _check(name: str, value: object, low: float, high: float, *, optional: bool = False) -> None:
+def _check(name: str, value: object, low: float, high: float, *, optional: bool = False, whole: bool = False) -> None:
     if value is None and optional:
         return
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     if not is_number or not low <= value <= high:  # type: ignore[operator]  # is_number says it is a number
-        raise ConfigError(f"{name} must be a number between {low:g} and {high:g}, not {value!r}")
+        kind = "whole number" if whole else "number"
+        raise ConfigError(f"{name} must be a {kind} between {low:g} and {high:g}, not {value!r}")

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from semroute import flow
 from semroute.background import Workers
 from semroute.breaker import Breaker, State
+from semroute.errors import EmbedderError
+from semroute.result import Verdict
+from semroute.router.decision import RoutingDecision
 from semroute.telemetry import Event, FailureEvent, StateEvent
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ class Driver:
         emit: Callable[[Event], None],
         embed_deadline_s: float,
         clock: Callable[[], float],
+        breaker_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._embedder = embedder
@@ -46,7 +50,9 @@ class Driver:
         self._emit = emit
         self._embed_deadline_s = embed_deadline_s
         self._clock = clock
-        self._breakers = {part: Breaker(part, self._changed) for part in ("store", "embedder", "router")}
+        self._breakers = {
+            part: Breaker(part, self._changed, clock=breaker_clock) for part in ("store", "embedder", "router")
+        }
         self._workers = Workers(min(4, os.cpu_count() or 1), "semroute-embed")
 
     def open(self) -> bytes:
@@ -114,10 +120,10 @@ class Driver:
         """Perform the steps that only compute: alike in both worlds."""
         match step:
             case flow.Route(request, vector):
-                return self._guarded("router", lambda: self._router.route(request, vector))
+                return self._guarded("router", lambda: checked(self._router.route(request, vector), RoutingDecision))
             case flow.Judge(guard, query, candidate):
                 try:
-                    return guard.check(query, candidate)
+                    return checked(guard.check(query, candidate), Verdict)
                 except Exception as error:
                     self._emit(FailureEvent("guard", told(error)))
                     raise flow.StepFailed(f"guard {guard.name} failed: {told(error)}") from error
@@ -155,10 +161,19 @@ class Driver:
     def _embed(self, text: str) -> Embedded:
         if not self._embedder.fits(text):
             return None
-        return self._embedder.embed([text])[0], self._embedder.identity
+        vector = self._embedder.embed([text])[0]
+        # A cosine of vectors that are not of unit length, or no numbers at all, would pass for likeness.
+        length_squared = float(vector @ vector)
+        if not 0.98 <= length_squared <= 1.02:
+            raise EmbedderError(f"the embedder's vector has length {length_squared**0.5:g}: it must be 1")
+        return vector, self._embedder.identity
 
     def _embed_in_time(self, text: str) -> Embedded:
-        waiting = self._workers.pool().submit(self._embed, text)
+        try:
+            waiting = self._workers.pool().submit(self._embed, text)
+        except RuntimeError:
+            # The interpreter is ending and starts no threads any more: what the writer still stores needs its vector.
+            return self._embed(text)
         try:
             return waiting.result(timeout=self._embed_deadline_s)
         except TimeoutError:
@@ -226,6 +241,13 @@ def drive(steps: Generator[flow.Step, Any, T], perform: Callable[[flow.Step], An
     except StopIteration as end:
         value: T = end.value
         return value
+
+
+def checked(result: object, kind: type[T]) -> T:
+    """Return what a part gave, or raise TypeError where it is not what the part's seam promises."""
+    if not isinstance(result, kind):
+        raise TypeError(f"it gave {result!r} and not a {kind.__name__}")
+    return result
 
 
 def told(error: BaseException) -> str:

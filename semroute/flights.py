@@ -8,6 +8,7 @@ at most its deadline: it then calls for itself.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -63,12 +64,16 @@ class Flights:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flights: dict[str, Flight] = {}
+        self._pid = os.getpid()
 
     def __len__(self) -> int:
         return len(self._flights)
 
     def join(self, key: str) -> tuple[Flight, bool]:
         """Return the flight of a key, and whether the caller leads it."""
+        if self._pid != os.getpid():
+            # A forked child has neither the leaders of its parent's flights nor the thread that may hold the lock.
+            self._lock, self._flights, self._pid = threading.Lock(), {}, os.getpid()
         with self._lock:
             flight = self._flights.get(key)
             if flight is not None:

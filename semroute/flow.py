@@ -255,7 +255,7 @@ def _lifetime(
         stalenesses.append(decision.staleness)
         if decision.intent == "retrieval":  # what documents say may change: at most slow
             stalenesses.append("slow")
-    lives = [rules.lifetimes[staleness] for staleness in stalenesses]
+    lives = [rules.lifetimes.get(staleness) for staleness in stalenesses]
     bounds = [life for life in [*lives, request.ttl] if life is not None]
     return None if None in lives else min(bounds)
 
@@ -298,7 +298,8 @@ def _exact_hit(
     verdicts: tuple[Verdict, ...] = ()
     if alias.policy != rules.policy.version:
         today = rules.gate(None)
-        if today.threshold is None or alias.similarity < today.threshold:
+        # Written so that a similarity that is not a number is under every threshold; so below.
+        if today.threshold is None or not alias.similarity >= today.threshold:
             return None
         candidate = Candidate(entry.id, entry.query, alias.similarity)
         verdicts = yield from _judge(words, candidate, rules.guards)
@@ -326,7 +327,7 @@ def _semantic(words: str, trail: Trail, threshold: float, rules: Rules, now: flo
         trail.failures.append(str(failure))
         return trail.miss(str(failure))
     for candidate in candidates:
-        if candidate.similarity < threshold:
+        if not candidate.similarity >= threshold:
             trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity))
             continue
         verdicts = yield from _judge(words, candidate, rules.guards)
@@ -358,7 +359,7 @@ def _serve(
         trail.failures.append(str(failure))
     explanation = _explain_hit(
         "l2",
-        f"the same question in other words: {found.entry.query!r}",
+        f"the same question in other words: {_quoted(found.entry.query)}",
         found.entry,
         now,
         similarity=candidate.similarity,
@@ -389,11 +390,16 @@ def _why_none(considered: list[Nearest], threshold: float) -> str:
     for nearest in considered:
         refusals = [str(verdict) for verdict in nearest.verdicts if not verdict.passed]
         if refusals:
-            return f"refused {nearest.query!r}: {refusals[0]}"
+            return f"refused {_quoted(nearest.query)}: {refusals[0]}"
     best = considered[0]
-    if best.similarity < threshold:
-        return f"the nearest, {best.query!r}, has similarity {best.similarity:.3f}, under {threshold:.2f}"
-    return f"the nearest, {best.query!r}, was gone before it could be served"
+    if not best.similarity >= threshold:
+        return f"the nearest, {_quoted(best.query)}, has similarity {best.similarity:.3f}, under {threshold:.2f}"
+    return f"the nearest, {_quoted(best.query)}, was gone before it could be served"
+
+
+def _quoted(query: str) -> str:
+    """Quote a question for a person, who does not want to read a megabyte."""
+    return repr(query if len(query) <= 200 else f"{query[:199]}…")
 
 
 def _explain_hit(

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import lru_cache
 from hashlib import blake2b
 
 from semroute.entry import JSON, Address
@@ -26,14 +27,26 @@ VOLATILE: Mapping[str, re.Pattern[str]] = {
 """The named rules by which tokens that change from call to call can be left out of keys and comparison (opt-in)."""
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_LONG = 16_384
+"""Contexts with more characters are digested each time and not remembered."""
 MAX_TTL = timedelta(days=3650)
 
 
 def checked_ttl(ttl: timedelta | None) -> timedelta | None:
     """Return a time to live as it is, or raise ConfigError when no answer could live by it."""
-    if ttl is not None and not timedelta(0) < ttl <= MAX_TTL:
-        raise ConfigError(f"ttl must be longer than 0 s and at most {MAX_TTL.days} days, not {ttl!r}")
+    given: object = ttl
+    if given is not None and not (isinstance(given, timedelta) and timedelta(0) < given <= MAX_TTL):
+        raise ConfigError(f"ttl must be a timedelta longer than 0 s and at most {MAX_TTL.days} days, not {given!r}")
     return ttl
+
+
+def checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return tags as a tuple, or raise ConfigError for a lone string, whose letters would each become a tag."""
+    given = (tags,) if isinstance(tags, str) else tuple(tags)
+    if isinstance(tags, str) or not all(isinstance(tag, str) for tag in given):
+        raise ConfigError(f"tags must be several strings, such as a list of them, not {tags!r}")
+    return given
 
 
 def fold(text: str) -> str:
@@ -43,14 +56,19 @@ def fold(text: str) -> str:
     """
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
-    if "```" in text or "\n  " in text or "\n\t" in text:
-        return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+    if "```" in text or "\n" in text:
+        trimmed = "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+        if "```" in trimmed or "\n  " in trimmed or "\n\t" in trimmed:
+            return trimmed
     return " ".join(text.split())
 
 
 def canonical(value: JSON) -> str:
-    """Write a JSON value in its one canonical form: sorted keys, no white space, NaN refused."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """Write a JSON value in its one canonical form: sorted keys, no white space; ConfigError for what is no JSON."""
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"parameters and tool arguments must be plain JSON: {error}") from error
 
 
 def content_digest(content: bytes | str) -> str:
@@ -68,9 +86,18 @@ class Scope:
     user: str | None = None
     """Set for answers about one person's own state, which only that person may be served."""
 
+    def __post_init__(self) -> None:
+        for name, value in (("tenant", self.tenant), ("namespace", self.namespace), ("user", self.user)):
+            _check_text(name, value)
+
     @property
     def is_empty(self) -> bool:
         return self.tenant is None and self.namespace is None and self.user is None
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"{name} must be a string or None, not {value!r}: write str(...) round it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +160,7 @@ class Request:
         cls,
         query: str,
         *,
+        words: str | None = None,
         system: str = "",
         history: Sequence[Message | Mapping[str, str]] = (),
         model: str | None = None,
@@ -140,16 +168,37 @@ class Request:
         scope: Scope | None = None,
         tags: Iterable[str] = (),
         ttl: timedelta | None = None,
+        bypass: bool = False,
     ) -> Request:
         """Build a request from plain arguments.
 
         `history` holds earlier turns, oldest first, as messages or as mappings with "role" and "content"; `params`
-        is everything else that must be equal (tools, response schema, sampling parameters), as JSON.
+        is everything else that must be equal (tools, response schema, sampling parameters), as JSON. Where `query` is
+        a rendered template, `words` names the user's words inside it (see `from_messages`).
         """
+        if not history and params is None and words is None and isinstance(query, str):
+            context, folded = _frame(system, model) if len(system) <= _LONG else _frame.__wrapped__(system, model)
+            return cls(
+                query=query,
+                scope=Scope() if scope is None else scope,
+                context=context,
+                system=folded,
+                tags=checked_tags(tags),
+                ttl=checked_ttl(ttl),
+                model=model,
+                bypass=bypass,
+            )
         turns = [turn if isinstance(turn, Message) else _message(turn) for turn in history]
         head = [Message("system", system)] if system else []
         return cls.from_messages(
-            [*head, *turns, Message("user", query)], model=model, params=params, scope=scope, tags=tags, ttl=ttl
+            [*head, *turns, Message("user", query)],
+            query=words,
+            model=model,
+            params=params,
+            scope=scope,
+            tags=tags,
+            ttl=ttl,
+            bypass=bypass,
         )
 
     @classmethod
@@ -171,7 +220,7 @@ class Request:
         inside it: the rest of the turn then belongs to the context. Words that do not stand in the turn leave
         nothing to compare by meaning, and the whole turn is the context.
         """
-        position = max((i for i, turn in enumerate(messages) if turn.role == "user"), default=None)
+        position = next((i for i in range(len(messages) - 1, -1, -1) if messages[i].role == "user"), None)
         words, frame = ("", "") if position is None else _split(messages[position].text, query)
         turns: list[JSON] = [
             turn.canonical(frame if index == position else None) for index, turn in enumerate(messages)
@@ -183,7 +232,7 @@ class Request:
             scope=Scope() if scope is None else scope,
             context=canonical({"turns": turns, "model": model, "params": given}),
             system=fold("\n".join(turn.text for turn in messages if turn.role in ("system", "developer"))),
-            tags=tuple(tags),
+            tags=checked_tags(tags),
             ttl=checked_ttl(ttl),
             model=model,
             temperature=float(temperature) if isinstance(temperature, int | float) else None,
@@ -195,6 +244,14 @@ class Request:
     def within(self, scope: Scope) -> Request:
         """Return the same request in another scope."""
         return replace(self, scope=scope)
+
+
+@lru_cache(maxsize=256)
+def _frame(system: str, model: str | None) -> tuple[str, str]:
+    """Return context and folded system prompt of a single question: the same for every question of an application."""
+    head = [Message("system", system)] if system else []
+    template = Request.from_messages([*head, Message("user")], model=model)
+    return template.context, template.system
 
 
 def _message(turn: Mapping[str, str]) -> Message:
@@ -220,7 +277,7 @@ class Digests:
     The key is one per fleet, so that whoever reads a store cannot test guesses of prompts or tenants against it.
     """
 
-    __slots__ = ("_key", "_strip")
+    __slots__ = ("_key", "_place", "_strip")
 
     def __init__(self, key: bytes, strip: Iterable[str] = ()) -> None:
         unknown = sorted(set(strip) - VOLATILE.keys())
@@ -228,17 +285,15 @@ class Digests:
             raise ConfigError(f"strip: {unknown} are no volatile-token rules; known are {sorted(VOLATILE)}")
         self._key = key
         self._strip = tuple((VOLATILE[name], f"<{name}>") for name in strip)
+        # Requests of one application share their system prompt and, in single questions, all of their context.
+        self._place = lru_cache(maxsize=256)(self._shard_and_partition)
 
-    def address(self, request: Request) -> Address:
-        """Return the digests of a request: shard, partition and exact key."""
-        scope = request.scope
-        who = canonical([scope.tenant, scope.namespace, scope.user])
-        partition = self._digest("partition", who, self.stable(request.context))
-        return Address(
-            shard=self._digest("shard", who, self.stable(request.system)),
-            partition=partition,
-            exact=self._digest("exact", partition, self.words(request)),
-        )
+    def address(self, request: Request, words: str | None = None) -> Address:
+        """Return the digests of a request: shard, partition and exact key. `words` spares folding them again."""
+        compared = self.words(request) if words is None else words
+        place = self._place if len(request.context) <= _LONG else self._shard_and_partition
+        shard, partition = place(request.scope, request.system, request.context)
+        return Address(shard, partition, self._digest("exact", partition, compared))
 
     def words(self, request: Request) -> str:
         """Return the query as it is compared: folded, without the volatile tokens that the rules name."""
@@ -261,9 +316,14 @@ class Digests:
             text = pattern.sub(name, text)
         return text
 
+    def _shard_and_partition(self, scope: Scope, system: str, context: str) -> tuple[str, str]:
+        who = canonical([scope.tenant, scope.namespace, scope.user])
+        return (
+            self._digest("shard", who, self.stable(system)),
+            self._digest("partition", who, self.stable(context)),
+        )
+
     def _digest(self, *parts: str) -> str:
-        state = blake2b(digest_size=16, key=self._key, person=b"semroute")
-        for part in parts:
-            raw = part.encode("utf-8", "surrogatepass")
-            state.update(b"%d:" % len(raw) + raw)
-        return state.hexdigest()
+        encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+        message = b"".join([b"%d:%b" % (len(raw), raw) for raw in encoded])
+        return blake2b(message, digest_size=16, key=self._key, person=b"semroute").hexdigest()

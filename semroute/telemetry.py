@@ -96,7 +96,10 @@ class Stats:
 
 
 class Counters:
-    """The listener that is always on: counts events, and logs once per change of a part's state."""
+    """The listener that is always on: counts events, and logs once when a part goes down and once when it is back.
+
+    A part that stays down is tried again every few seconds; those trials are logged for debugging only.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -105,14 +108,27 @@ class Counters:
         self._failures: Counter[str] = Counter()
         self._stored = 0
         self._wrong = 0
+        self._down: set[str] = set()
         self._tokens, self._usd, self._seconds = 0, 0.0, 0.0
 
     def on(self, event: Event) -> None:
         with self._lock:
             self._count(event)
+            level = self._level(event) if isinstance(event, StateEvent) else logging.NOTSET
         if isinstance(event, StateEvent):
-            level = logging.WARNING if event.state == "open" else logging.INFO
             logger.log(level, "%s is %s: %s", event.part, event.state.replace("_", "-"), event.reason)
+
+    def _level(self, event: StateEvent) -> int:
+        was_down = event.part in self._down
+        match event.state:
+            case "open" if not was_down:
+                self._down.add(event.part)
+                return logging.WARNING
+            case "closed" if was_down:
+                self._down.discard(event.part)
+                return logging.INFO
+            case _:
+                return logging.DEBUG
 
     def _count(self, event: Event) -> None:
         match event:

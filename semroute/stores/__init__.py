@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from semroute.stores._sizing import Sizing, StoreSize
+
 if TYPE_CHECKING:
     from semroute.entry import Address, Alias, Candidate, Entry, FloatVector, Found, Selector
+
+__all__ = ["Sizing", "Store", "StoreSize"]
 
 
 @runtime_checkable
@@ -22,7 +26,10 @@ class Store(Protocol):
         ...
 
     def get(self, address: Address, *, now: float) -> Found:
-        """Look up `address.exact`: the entry itself, or the one that an alias points to; never one expired at `now`."""
+        """Look up `address.exact`: the entry itself, or the one that an alias points to; never one expired at `now`.
+
+        The entry comes without its vector and labels: this is the path of every hit, and no hit needs them.
+        """
         ...
 
     def search(

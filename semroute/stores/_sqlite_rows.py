@@ -35,9 +35,9 @@ def labels_column(labels: frozenset[str]) -> str:
     return json.dumps(sorted(labels))
 
 
-def column_labels(text: str) -> frozenset[str]:
-    """Undo `labels_column`; raises ValueError."""
-    return frozenset(json.loads(text))
+def column_labels(text: str | None) -> frozenset[str]:
+    """Undo `labels_column`; raises ValueError. None stands for labels that were not asked for."""
+    return frozenset() if text is None else frozenset(json.loads(text))
 
 
 def vector_column(vector: FloatVector | None) -> bytes | None:

@@ -50,12 +50,17 @@ def read_state(connection: Connection) -> State:
     )
 
 
-_ENTRY_OF_BOTH: Final = ", ".join(
-    f"{'b' if name in ('query', 'vector', 'answer') else 't'}.{name}" for name in rows.ENTRY_COLUMNS.split(", ")
-)
+def _entry_columns(**instead: str) -> str:
+    """Name the entry's columns in the join of `entries t` and `bodies b`; `instead` names others for some."""
+    at = {"query": "b.query", "answer": "b.answer", "vector": "b.vector", **instead}
+    return ", ".join(at.get(name, f"t.{name}") for name in rows.ENTRY_COLUMNS.split(", "))
+
+
+_SERVED_ENTRY: Final = _entry_columns(vector="NULL", labels="NULL")
+_WHOLE_ENTRY: Final = _entry_columns()
 _ALIAS: Final = ", ".join(f"a.{name}" for name in rows.ALIAS_COLUMNS.split(", "))
 _GET: Final = f"""
-SELECT s.epoch, s.embedder, s.dimensions, t.row, {_ENTRY_OF_BOTH}, {_ALIAS}
+SELECT s.epoch, s.embedder, s.dimensions, t.row, {_SERVED_ENTRY}, {_ALIAS}
 FROM state s
 LEFT JOIN entries e ON e.exact = ?1 AND e.expires_at > ?2
 LEFT JOIN aliases a ON e.row IS NULL AND a.exact = ?1
@@ -226,7 +231,7 @@ def _delete_rows(connection: Connection, selector: Selector) -> int:
 
 
 _SCAN: Final = f"""
-SELECT t.row, {_ENTRY_OF_BOTH} FROM entries t JOIN bodies b ON b.row = t.row
+SELECT t.row, {_WHOLE_ENTRY} FROM entries t JOIN bodies b ON b.row = t.row
 WHERE t.row > ? AND t.expires_at > ? ORDER BY t.row LIMIT ?
 """
 

@@ -10,7 +10,7 @@ import pytest
 
 from semroute.entry import Selector
 from semroute.errors import ConfigError
-from semroute.testing._store_probes import EmptyStore, get, queries, same_entry, search
+from semroute.testing._store_probes import EmptyStore, get, queries, same_entry, same_whole_entry, search
 from semroute.testing.entries import EMBEDDER, NOW, make_address, make_alias, make_entry, make_vector
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class LifeSuite(EmptyStore):
         store.put(make_alias("alias", entries[0]))
         found = {entry.id: entry for entry in store.scan()}
         assert len(found) == 451
-        assert all(same_entry(found[entry.id], entry) for entry in entries)
+        assert all(same_whole_entry(found[entry.id], entry) for entry in entries)
 
     def test_a_store_may_be_written_while_it_is_scanned(self, store: Store) -> None:
         for number in range(300):

@@ -161,8 +161,6 @@ class TestDamagedRows:
             "UPDATE bodies SET answer = x'ff00ff'",
             "UPDATE bodies SET answer = 12",
             "UPDATE bodies SET query = x'ff'",
-            "UPDATE bodies SET vector = x'0000'",
-            "UPDATE entries SET labels = '['",
         ],
     )
     def test_a_damaged_row_is_a_counted_miss_and_spares_the_others(self, path: Path, damage: str) -> None:
@@ -177,6 +175,19 @@ class TestDamagedRows:
         assert get(store, "q0").entry is not None
         assert sorted(entry.query for entry in store.scan()) == ["q0", "q2"]
         assert store.damaged_rows == 2
+        store.close()
+
+    @pytest.mark.parametrize("damage", ["UPDATE bodies SET vector = x'0000'", "UPDATE entries SET labels = '['"])
+    def test_a_damaged_vector_or_label_hurts_only_what_reads_it(self, path: Path, damage: str) -> None:
+        filled(path, count=3)
+        connection = sqlite3.connect(path)
+        connection.execute(f"{damage} WHERE row = 2")
+        connection.commit()
+        connection.close()
+        store = opened(path)
+        assert get(store, "q1").entry is not None
+        assert sorted(entry.query for entry in store.scan()) == ["q0", "q2"]
+        assert store.damaged_rows == 1
         store.close()
 
     @pytest.mark.parametrize("blob", ["x'0000'", "x'0000c07f" + "00" * 28 + "'", "12"])

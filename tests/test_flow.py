@@ -1,0 +1,468 @@
+"""The policy, driven by hand: what the flow asks for at each step, and what it makes of the reply."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from semroute import flow
+from semroute.entry import Address, Alias, Answer, Candidate, Entry, Found, Usage
+from semroute.freshness import LIFETIMES
+from semroute.gate import Policy
+from semroute.request import Request, Scope
+from semroute.result import Bypass, Hit, Miss, NotStored, Stored, Verdict
+from semroute.router.decision import RoutingDecision
+
+NOW = 1_750_000_000.0
+ADDRESS = Address("shard", "partition", "asked")
+VECTOR = np.array([1.0, 0.0], np.float32)
+QUESTION = "How do I reset my password?"
+BROKEN = flow.StepFailed("it is broken")
+NOTHING = Found(None, None, 7)
+
+
+@dataclass(frozen=True)
+class NamedGuard:
+    """A guard that the flow only names: its verdict comes from the hand that drives."""
+
+    name: str
+
+
+def entry(id: str = "entry", **fields: object) -> Entry:
+    values = {
+        "address": Address("shard", "partition", id),
+        "query": f"the question of {id}",
+        "answer": Answer(f"the answer of {id}", model="m", usage=Usage(10, 20), usd=0.5, latency_s=1.5),
+        "created_at": NOW - 60,
+        "expires_at": NOW + 60,
+        **fields,
+    }
+    return Entry(**values)
+
+
+def alias(**fields: object) -> Alias:
+    values = {"address": ADDRESS, "entry_id": "entry", "query": QUESTION, "similarity": 0.96, "p_reusable": 0.99}
+    return Alias(**{**values, "policy": "default", "created_at": NOW - 30, **fields})
+
+
+@dataclass
+class Hand:
+    """Drives a flow: replies to each kind of step in turn (the last reply again and again), and notes the steps."""
+
+    replies: dict[type, list[object]]
+    steps: list[flow.Step] = field(default_factory=list)
+
+    def drive(self, steps: Generator) -> object:
+        try:
+            step = next(steps)
+            while True:
+                self.steps.append(step)
+                replies = self.replies[type(step)]
+                reply = replies.pop(0) if len(replies) > 1 else replies[0]
+                step = steps.throw(reply) if isinstance(reply, Exception) else steps.send(reply)
+        except StopIteration as end:
+            return end.value
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(step).__name__ for step in self.steps]
+
+    def of(self, kind: type) -> list:
+        return [step for step in self.steps if isinstance(step, kind)]
+
+
+def hand(**replies: object) -> Hand:
+    """Reply as an empty cache with a working embedder does, except for what `replies` names."""
+    usual = {"Get": NOTHING, "Embed": (VECTOR, "e-1"), "Route": RoutingDecision(), "Search": [], "Put": True}
+    usual["Judge"] = Verdict("g", passed=True)
+    given = {**usual, **replies}
+    return Hand(
+        {getattr(flow, name): value if isinstance(value, list) else [value] for name, value in given.items()}
+        | {flow.Search: given["Search"] if _is_script(given["Search"]) else [given["Search"]]}
+    )
+
+
+def _is_script(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and not isinstance(value[0], Candidate)
+
+
+def rules(*guards: str, **parts: object) -> flow.Rules:
+    return flow.Rules(**{"policy": Policy(), "guards": tuple(NamedGuard(name) for name in guards), **parts})
+
+
+def candidate(id: str = "entry", similarity: float = 0.97) -> Candidate:
+    return Candidate(id, f"the question of {id}", similarity)
+
+
+def look(by: Hand, request: Request | None = None, under: flow.Rules | None = None, trail: flow.Trail | None = None):
+    asked = Request.of(QUESTION) if request is None else request
+    trail = flow.Trail(ADDRESS) if trail is None else trail
+    return by.drive(flow.lookup(asked, asked.query, trail, rules("g") if under is None else under, NOW))
+
+
+def store(
+    by: Hand,
+    request: Request | None = None,
+    under: flow.Rules | None = None,
+    trail: flow.Trail | None = None,
+    answer: Answer | None = None,
+):
+    asked = Request.of(QUESTION) if request is None else request
+    given = Answer("Click on 'forgot'.") if answer is None else answer
+    trail = flow.Trail(ADDRESS) if trail is None else trail
+    labels = frozenset({"label"})
+    return by.drive(flow.update(asked, asked.query, given, trail, labels, rules("g") if under is None else under, NOW))
+
+
+class TestBypass:
+    def test_an_application_that_wants_a_fresh_answer_neither_reads_nor_stores(self) -> None:
+        by, request = hand(), Request.of(QUESTION, bypass=True)
+        assert isinstance(look(by, request), Bypass)
+        assert isinstance(store(by, request), NotStored)
+        assert by.steps == []
+
+    def test_a_request_without_a_scope_neither_reads_nor_stores_where_one_is_required(self) -> None:
+        by, under = hand(), rules("g", require_scope=True)
+        assert isinstance(look(by, under=under), Bypass)
+        assert isinstance(store(by, under=under), NotStored)
+        assert by.steps == []
+
+    def test_any_name_is_a_scope(self) -> None:
+        for scope in (Scope(tenant="t"), Scope(namespace="n"), Scope(user="u")):
+            assert isinstance(look(hand(), Request.of(QUESTION, scope=scope), rules(require_scope=True)), Miss)
+
+    @pytest.mark.parametrize("question", ["What's the weather right now in Paris?", "Where is my order?"])
+    def test_a_question_about_this_moment_or_ones_own_state_is_neither_served_nor_stored(self, question: str) -> None:
+        by, request = hand(), Request.of(question)
+        assert isinstance(look(by, request), Bypass)
+        assert isinstance(store(by, request), NotStored)
+        assert not by.of(flow.Put)
+        assert not by.of(flow.Embed)
+
+    @pytest.mark.parametrize(
+        "decision",
+        [
+            RoutingDecision(cache_strategy="bypass"),
+            RoutingDecision(intent="error"),
+            RoutingDecision(staleness="realtime"),
+        ],
+    )
+    def test_a_router_that_says_bypass_is_obeyed_by_lookup_and_update(self, decision: RoutingDecision) -> None:
+        by = hand(Route=decision, Search=[candidate()])
+        result = look(by)
+        assert isinstance(result, Bypass)
+        assert "router" in result.explanation.reason
+        assert isinstance(store(by), NotStored)
+        assert not by.of(flow.Search)
+        assert not by.of(flow.Put)
+
+
+class TestExactTier:
+    def test_an_entry_is_served_without_embedding_routing_or_searching(self) -> None:
+        by = hand(Get=Found(entry("asked"), None, 7))
+        result = look(by)
+        assert isinstance(result, Hit)
+        assert (result.tier, result.hit_id, result.explanation.similarity) == ("l1", "asked", 1.0)
+        assert (result.explanation.age_s, result.explanation.model) == (60.0, "m")
+        assert result.explanation.saved is not None
+        assert (result.explanation.saved.tokens, result.explanation.saved.usd) == (30, 0.5)
+        assert by.kinds == ["Get"]
+
+    def test_an_alias_of_todays_policy_is_served_at_once(self) -> None:
+        by = hand(Get=Found(entry(), alias(), 7))
+        result = look(by)
+        assert isinstance(result, Hit)
+        assert (result.tier, result.hit_id) == ("l1_alias", "entry")
+        assert (result.explanation.similarity, result.explanation.p_reusable) == (0.96, 0.99)
+        assert by.kinds == ["Get"]
+
+    def test_an_alias_of_an_earlier_policy_is_served_where_the_guards_of_today_agree(self) -> None:
+        by = hand(Get=Found(entry(), alias(policy="older"), 7))
+        result = look(by, under=rules("one", "two"))
+        assert isinstance(result, Hit)
+        assert result.tier == "l1_alias"
+        assert [step.guard.name for step in by.of(flow.Judge)] == ["one", "two"]
+        assert by.of(flow.Judge)[0].candidate == Candidate("entry", "the question of entry", 0.96)
+
+    def test_an_alias_that_a_guard_of_today_refuses_is_no_hit(self) -> None:
+        by = hand(Get=Found(entry(), alias(policy="older"), 7), Judge=Verdict("g", passed=False, why="a ≠ b"))
+        assert isinstance(look(by), Miss)
+        assert by.kinds == ["Get", "Judge", "Embed", "Route", "Search"]
+
+    @pytest.mark.parametrize("similarity", [0.94, math.nan])
+    def test_an_alias_under_todays_threshold_is_no_hit(self, similarity: float) -> None:
+        by = hand(Get=Found(entry(), alias(policy="older", similarity=similarity), 7))
+        assert isinstance(look(by), Miss)
+        assert not by.of(flow.Judge)
+
+    def test_a_store_that_fails_is_passed_over_and_named(self) -> None:
+        by = hand(Get=BROKEN)
+        result = look(by)
+        assert isinstance(result, Miss)
+        assert result.explanation.failures == ("it is broken",)
+
+    def test_an_entry_from_the_future_has_no_negative_age(self) -> None:
+        result = look(hand(Get=Found(entry("asked", created_at=NOW + 500), None, 7)))
+        assert result.explanation.age_s == 0.0
+
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            Request.of("12345?"),
+            Request.of(QUESTION, params={"temperature": 1.8}),
+            replace(Request.of(QUESTION), has_attachments=True),
+            replace(Request.of(QUESTION), ends_with_user=False),
+            Request.of("Question: what now?", words="not in there"),
+        ],
+    )
+    def test_a_request_for_the_exact_tier_alone_is_never_embedded_nor_stored_with_a_vector(self, request_) -> None:
+        by, trail = hand(), flow.Trail(ADDRESS)
+        result = look(by, request_, trail=trail)
+        assert isinstance(result, Miss)
+        assert result.explanation.reason.startswith("exact tier only")
+        stored = store(by, request_, trail=trail)
+        assert isinstance(stored, Stored)
+        assert not stored.is_semantic
+        assert by.of(flow.Put)[0].record.vector is None
+        assert by.of(flow.Put)[0].record.embedder is None
+        assert not by.of(flow.Embed)
+        assert not by.of(flow.Search)
+
+
+class TestEmbedding:
+    def test_an_embedder_that_fails_is_a_miss_with_the_reason(self) -> None:
+        by = hand(Embed=BROKEN, Search=[candidate()])
+        result = look(by)
+        assert isinstance(result, Miss)
+        assert result.explanation.reason == "it is broken"
+        assert not by.of(flow.Search)
+
+    def test_a_text_that_does_not_fit_is_a_miss_and_stored_for_the_exact_tier(self) -> None:
+        by, trail = hand(Embed=None), flow.Trail(ADDRESS)
+        result = look(by, trail=trail)
+        assert isinstance(result, Miss)
+        assert "longer than the embedder's limit" in result.explanation.reason
+        stored = store(by, trail=trail)
+        assert isinstance(stored, Stored)
+        assert not stored.is_semantic
+        assert len(by.of(flow.Embed)) == 1
+
+    def test_lookup_and_update_of_a_miss_embed_route_and_read_once_together(self) -> None:
+        by, trail = hand(), flow.Trail(ADDRESS)
+        look(by, trail=trail)
+        stored = store(by, trail=trail)
+        assert isinstance(stored, Stored)
+        assert stored.is_semantic
+        assert by.kinds == ["Get", "Embed", "Route", "Search", "Put"]
+
+    def test_the_router_sees_the_vector_that_the_search_uses(self) -> None:
+        by = hand()
+        look(by)
+        (route,), (search,) = by.of(flow.Route), by.of(flow.Search)
+        assert route.vector is VECTOR
+        assert search == flow.Search(ADDRESS, VECTOR, "e-1", 5)
+
+    def test_an_update_without_a_lookup_embeds_once(self) -> None:
+        by = hand()
+        store(by)
+        assert by.kinds == ["Get", "Embed", "Route", "Put"]
+
+
+class TestSemanticTier:
+    def test_a_candidate_that_passes_is_served_and_pointed_at(self) -> None:
+        by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate()],
+                  Judge=Verdict("g", passed=True, p_reusable=0.98))  # fmt: skip
+        result = look(by)
+        assert isinstance(result, Hit)
+        assert (result.tier, result.hit_id, result.answer.text) == ("l2", "entry", "the answer of entry")
+        told = result.explanation
+        assert (told.similarity, told.p_reusable, told.threshold, told.threshold_from) == (0.97, 0.98, 0.90, "default")
+        assert by.kinds == ["Get", "Embed", "Route", "Search", "Judge", "Get", "Put"]
+        assert by.of(flow.Put)[0].record == Alias(ADDRESS, "entry", QUESTION, 0.97, 0.98, "default", NOW)
+
+    def test_the_payload_is_fetched_for_the_one_that_is_served_only(self) -> None:
+        by = hand(Get=[NOTHING, Found(entry("b"), None, 7)], Search=[candidate("a"), candidate("b"), candidate("c")],
+                  Judge=[Verdict("g", passed=False, why="2019 ≠ 2017"), Verdict("g", passed=True)])  # fmt: skip
+        result = look(by)
+        assert isinstance(result, Hit)
+        assert result.hit_id == "b"
+        assert [step.address.exact for step in by.of(flow.Get)] == ["asked", "b"]
+        assert [near.id for near in result.explanation.considered] == ["a", "b"]
+        assert str(result.explanation.considered[0].verdicts[0]) == "g: 2019 ≠ 2017"
+
+    def test_no_candidate_is_a_miss_that_says_so(self) -> None:
+        result = look(hand())
+        assert isinstance(result, Miss)
+        assert "nothing is stored" in result.explanation.reason
+
+    def test_a_candidate_under_the_threshold_is_never_shown_to_a_guard(self) -> None:
+        by = hand(Search=[candidate(similarity=0.899)])
+        result = look(by)
+        assert isinstance(result, Miss)
+        assert "0.899, under 0.90" in result.explanation.reason
+        assert not by.of(flow.Judge)
+
+    def test_a_candidate_at_the_threshold_may_be_served(self) -> None:
+        by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate(similarity=0.90)])
+        assert isinstance(look(by), Hit)
+
+    def test_a_similarity_that_is_no_number_is_never_served(self) -> None:
+        by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate(similarity=math.nan)])
+        assert isinstance(look(by), Miss)
+        assert not by.of(flow.Judge)
+
+    def test_the_first_guard_that_refuses_ends_the_questioning(self) -> None:
+        by = hand(Search=[candidate()], Judge=[Verdict("one", passed=True), Verdict("two", passed=False, why="a ≠ b")])
+        result = look(by, under=rules("one", "two", "three"))
+        assert isinstance(result, Miss)
+        assert [step.guard.name for step in by.of(flow.Judge)] == ["one", "two"]
+        assert result.explanation.reason == "refused 'the question of entry': two: a ≠ b"
+        assert result.explanation.similarity == 0.97
+
+    def test_a_guard_that_fails_leaves_the_candidate_unverified_which_refuses_it(self) -> None:
+        by = hand(Search=[candidate()], Judge=BROKEN)
+        result = look(by)
+        assert isinstance(result, Miss)
+        assert "unverifiable: it is broken" in result.explanation.reason
+
+    def test_without_a_guard_the_threshold_alone_decides(self) -> None:
+        by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate()])
+        assert isinstance(look(by, under=rules()), Hit)
+
+    def test_a_router_that_fails_makes_the_threshold_strict(self) -> None:
+        for similarity, kind in ((0.949, Miss), (0.95, Hit)):
+            by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate(similarity=similarity)], Route=BROKEN)
+            result = look(by)
+            assert isinstance(result, kind)
+            assert result.explanation.threshold == 0.95
+            assert result.explanation.threshold_from == "router failed"
+            assert result.explanation.failures == ("it is broken",)
+
+    def test_a_search_that_fails_is_a_miss_with_the_reason(self) -> None:
+        result = look(hand(Search=[BROKEN]))
+        assert isinstance(result, Miss)
+        assert result.explanation.reason == "it is broken"
+        assert result.explanation.failures == ("it is broken",)
+
+    @pytest.mark.parametrize("second", [NOTHING, BROKEN, Found(entry(), alias(), 7)], ids=["gone", "broken", "alias"])
+    def test_an_entry_that_goes_between_search_and_fetch_is_passed_over(self, second) -> None:
+        by = hand(Get=[NOTHING, second, Found(entry("b"), None, 7)], Search=[candidate("a"), candidate("b")])
+        result = look(by)
+        assert isinstance(result, Hit)
+        assert result.hit_id == "b"
+
+    def test_a_lone_candidate_that_is_gone_is_a_miss_that_says_so(self) -> None:
+        result = look(hand(Search=[candidate()]))
+        assert isinstance(result, Miss)
+        assert "gone before it could be served" in result.explanation.reason
+
+    @pytest.mark.parametrize("reply", [BROKEN, False], ids=["broken", "refused"])
+    def test_an_alias_that_cannot_be_kept_does_not_spoil_the_hit(self, reply) -> None:
+        result = look(hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate()], Put=reply))
+        assert isinstance(result, Hit)
+
+    def test_the_lowest_of_several_probabilities_is_told(self) -> None:
+        verdicts = [Verdict("one", True, p_reusable=0.99), Verdict("two", True), Verdict("three", True, p_reusable=0.9)]
+        by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate()], Judge=verdicts)
+        assert look(by, under=rules("one", "two", "three")).explanation.p_reusable == 0.9
+
+    def test_a_megabyte_of_stored_question_is_not_repeated_in_the_reason(self) -> None:
+        long = Candidate("entry", "x" * 1_000_000, 0.5)
+        assert len(look(hand(Search=[long])).explanation.reason) < 400
+
+
+class TestUpdate:
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            Answer(""),
+            Answer("half of it", finish_reason="length"),
+            Answer("no", is_refusal=True),
+            Answer("x" * 300_000),
+        ],
+        ids=["empty", "truncated", "refusal", "too large"],
+    )
+    def test_an_answer_that_is_not_admitted_touches_nothing(self, answer: Answer) -> None:
+        by = hand()
+        result = store(by, answer=answer)
+        assert isinstance(result, NotStored)
+        assert result.reason
+        assert by.steps == []
+
+    def test_an_answer_of_tool_calls_is_stored_for_the_exact_tier_without_embedding(self) -> None:
+        by = hand()
+        result = store(by, answer=Answer("", payload={"calls": []}, has_tool_calls=True, finish_reason="tool_calls"))
+        assert isinstance(result, Stored)
+        assert not result.is_semantic
+        assert not by.of(flow.Embed)
+
+    def test_the_epoch_is_that_of_the_lookup(self) -> None:
+        by, trail = hand(Get=[Found(None, None, 7), Found(None, None, 9)]), flow.Trail(ADDRESS)
+        look(by, trail=trail)
+        store(by, trail=trail)
+        assert by.of(flow.Put)[0].record.epoch == 7
+
+    def test_an_update_that_no_lookup_preceded_reads_the_epoch(self) -> None:
+        by = hand(Get=Found(None, None, 9))
+        store(by)
+        assert by.of(flow.Put)[0].record.epoch == 9
+
+    def test_an_update_whose_epoch_cannot_be_read_is_not_stored(self) -> None:
+        by = hand(Get=BROKEN)
+        assert store(by) == NotStored("it is broken")
+        assert not by.of(flow.Put)
+
+    def test_an_entry_that_an_invalidation_covers_is_not_stored(self) -> None:
+        result = store(hand(Put=False))
+        assert isinstance(result, NotStored)
+        assert "invalidated" in result.reason
+
+    def test_a_store_that_fails_is_a_reason_not_to_store(self) -> None:
+        assert store(hand(Put=BROKEN)) == NotStored("it is broken")
+
+    def test_an_answer_whose_vector_cannot_be_made_is_stored_for_the_exact_tier(self) -> None:
+        result = store(hand(Embed=BROKEN))
+        assert isinstance(result, Stored)
+        assert not result.is_semantic
+
+    def test_an_entry_carries_what_the_lookup_learnt(self) -> None:
+        by, trail = hand(), flow.Trail(ADDRESS)
+        look(by, trail=trail)
+        store(by, trail=trail)
+        put = by.of(flow.Put)[0].record
+        assert put.vector is VECTOR
+        assert (put.embedder, put.address, put.query) == ("e-1", ADDRESS, QUESTION)
+        assert (put.created_at, put.labels) == (NOW, frozenset({"label"}))
+
+    @pytest.mark.parametrize("staleness", ["timeless", "slow", "daily"])
+    def test_an_answer_lives_as_long_as_the_router_calls_it_fresh(self, staleness) -> None:
+        result = store(hand(Route=RoutingDecision(intent="chat", staleness=staleness)))
+        assert isinstance(result, Stored)
+        assert result.expires_at == NOW + LIFETIMES[staleness].total_seconds()
+
+    def test_the_rules_can_only_shorten_what_the_router_allows(self) -> None:
+        decision = RoutingDecision(intent="chat", staleness="timeless")
+        perishable = Request.of("What is the population of France?")
+        result = store(hand(Route=decision), perishable)
+        assert isinstance(result, Stored)
+        assert result.expires_at <= NOW + LIFETIMES["slow"].total_seconds()
+
+    def test_a_request_can_shorten_the_life_of_its_answer_and_not_lengthen_it(self) -> None:
+        decision = RoutingDecision(staleness="daily")
+        for ttl, life_s in ((timedelta(minutes=5), 300), (timedelta(days=300), 3600)):
+            result = store(hand(Route=decision), Request.of(QUESTION, ttl=ttl))
+            assert isinstance(result, Stored)
+            assert result.expires_at == NOW + life_s
+
+    def test_a_staleness_that_no_rule_knows_is_not_stored(self) -> None:
+        assert isinstance(store(hand(Route=RoutingDecision(staleness="weekly"))), NotStored)
+
+    def test_a_router_that_fails_leaves_the_life_to_the_rules(self) -> None:
+        result = store(hand(Route=BROKEN))
+        assert isinstance(result, Stored)
+        assert result.expires_at == NOW + LIFETIMES["timeless"].total_seconds()
