@@ -1,0 +1,204 @@
+"""The benchmark of a lookup: every tier and what lies under it, in interleaved rounds."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from semroute.benchmark.clients import Clients, Load, Supply
+from semroute.benchmark.processes import FirstHit, TorchProcess, first_hit, import_seconds
+from semroute.benchmark.questions import PARAPHRASES, answer_to, paraphrase, stored_question
+from semroute.benchmark.raw import RawTable, raw_search
+from semroute.benchmark.timings import Stopwatch, Timing
+from semroute.cache import SemanticCache
+from semroute.codec import encode_answer
+from semroute.errors import SemrouteError
+from semroute.evaluation.vectors import AheadEmbedder, Track
+from semroute.request import Digests, Request, Scope
+from semroute.result import Hit, Stored
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from semroute.embedders import Embedder
+    from semroute.stores import Store
+
+K: Final = 5
+_SLICES: Final = 5
+_TORCH_PER_SLICE: Final = 12
+_QUICK_PER_ROUND: Final = 5
+_SEARCHES_IN_A_ROW: Final = 20
+_WARM_UP_ROUNDS: Final = 10
+_FIRST_HITS: Final = 3
+_EMBED_THREADS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure."""
+
+    entries: int
+    clients: int
+    seconds: float
+    """Time for the rounds, and again for each of the two loads."""
+    file_url: str | None
+    """URL by which a new process opens the same store; None for a store that lives in this process alone."""
+    raw_path: Path | None
+    """File of the plain table; None for one in memory."""
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was measured; None where it could not be."""
+
+    timings: dict[str, Timing | None]
+    torch_why_not: str | None
+    import_s: float
+    first_hit: FirstHit | None
+    load: Load
+    embed_only: Load
+    l2_not_served: int
+    """Paraphrases in the rounds that were no right hit by meaning; their times are left out."""
+
+
+class LookupBenchmark:
+    """A filled store, and the rounds over it."""
+
+    def __init__(self, plan: Plan, store: Store, embedder: Embedder, track: Track) -> None:
+        self._plan = plan
+        self._store = store
+        self._embedder = embedder
+        self._track = track
+        self._supply = Supply(plan.entries)
+        self._watch = Stopwatch()
+        self._raw = RawTable(plan.raw_path)
+        self._ids: list[str] = []
+        self._not_served = 0
+        self._matrix: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self._cache = SemanticCache(store, embedder=embedder)
+        self._digests = Digests(store.open())
+
+    def run(self) -> Report:
+        """Fill the store, then measure: rounds, new processes, loads."""
+        plan = self._plan
+        try:
+            self._fill()
+            with TorchProcess() as torch:
+                self._rounds(torch)
+                torch_why_not = torch.why_not
+            hits = [paraphrase(plan.entries * PARAPHRASES - 1 - n, plan.entries) for n in range(_FIRST_HITS)]
+            hit = None if plan.file_url is None else first_hit(plan.file_url, plan.tenant, hits)
+            load, embed_only = asyncio.run(self._loads())
+        finally:
+            self._raw.close()
+        names = ("embed", "embed_torch", "search", "search_hot", "l1", "l2", "miss", "raw_get", "raw_search")
+        return Report(
+            timings={name: self._watch.timing(name) for name in names},
+            torch_why_not=torch_why_not,
+            import_s=import_seconds(),
+            first_hit=hit,
+            load=load,
+            embed_only=embed_only,
+            l2_not_served=self._not_served,
+        )
+
+    def _request(self, text: str) -> Request:
+        return self._cache.request(text, scope=Scope(tenant=self._plan.tenant))
+
+    def _fill(self) -> None:
+        """Store the entries through the cache itself, with vectors made ahead on all cores."""
+        ahead = AheadEmbedder(self._embedder)
+        questions = [stored_question(number) for number in range(self._plan.entries)]
+        ahead.prepare(questions, self._track)
+        self._matrix = ahead.embed(questions)
+        filling = SemanticCache(self._store, embedder=ahead)
+        payloads = []
+        for number, question in enumerate(self._track(questions, "storing")):
+            answer = answer_to(number)
+            kept = filling.update(self._request(question), answer)
+            if not isinstance(kept, Stored) or not kept.is_semantic:
+                raise SemrouteError(f"an entry of the benchmark was not stored: {question!r}: {kept}")
+            self._ids.append(kept.entry_id)
+            payloads.append((kept.entry_id, encode_answer(answer)))
+        self._raw.fill(payloads)
+
+    def _rounds(self, torch: TorchProcess) -> None:
+        for _ in range(_WARM_UP_ROUNDS):
+            self._round()
+        self._watch = Stopwatch()
+        self._not_served = 0
+        gc.collect()
+        for _ in self._track(range(_SLICES), "rounds"):
+            ends = time.perf_counter() + self._plan.seconds / _SLICES
+            while time.perf_counter() < ends:
+                self._round()
+            self._search_again_and_again()
+            for _ in range(0 if torch.why_not is not None else _TORCH_PER_SLICE):
+                self._watch.note("embed_torch", torch.embed_seconds(self._supply.paraphrase()[1]))
+
+    def _round(self) -> None:
+        """Do everything once or a few times, so that noise hits all alike.
+
+        `search` and `raw_search` follow an embedding, as in a lookup: that the embedding pushed the vectors out of the
+        processor's caches is part of their cost.
+        """
+        watch, cache = self._watch, self._cache
+        number, text = self._supply.paraphrase()
+        address = self._digests.address(self._request(text))
+        identity, now = self._embedder.identity, time.time()
+        vector = watch.time("embed", lambda: self._embedder.embed([text]))[0]
+        watch.time("search", lambda: self._store.search(address, vector, embedder=identity, k=K, now=now))
+        vector = watch.time("embed", lambda: self._embedder.embed([text]))[0]
+        watch.time("raw_search", lambda: raw_search(self._matrix, vector, K))
+        for _ in range(_QUICK_PER_ROUND):
+            self._repeat_exactly()
+        result = watch.time("l2", lambda: cache.lookup(self._request(text)))
+        if not _is_hit("l2", result, number):
+            watch.drop_last("l2")
+            self._not_served += 1
+        new = self._supply.new()
+        if isinstance(watch.time("miss", lambda: cache.lookup(self._request(new))), Hit):
+            raise SemrouteError(f"a new question of the benchmark was served: {new!r}")
+
+    def _repeat_exactly(self) -> None:
+        number, question = self._supply.repeat()
+        self._watch.time("raw_get", lambda: self._raw.get(self._ids[number]))
+        result = self._watch.time("l1", lambda: self._cache.lookup(self._request(question)))
+        if not _is_hit("l1", result, number):
+            raise SemrouteError(f"the exact tier of the benchmark should serve {question!r}, and did not: {result}")
+
+    def _search_again_and_again(self) -> None:
+        """Time searches in a row, with nothing between them that would push the vectors out of the caches."""
+        _, text = self._supply.paraphrase()
+        address, vector = self._digests.address(self._request(text)), self._embedder.embed([text])[0]
+        identity, now = self._embedder.identity, time.time()
+        for turn in range(2 * _SEARCHES_IN_A_ROW):
+            # The first half brings the vectors back.
+            name = "search_hot" if turn >= _SEARCHES_IN_A_ROW else "search_warming"
+            self._watch.time(name, lambda: self._store.search(address, vector, embedder=identity, k=K, now=now))
+
+    async def _loads(self) -> tuple[Load, Load]:
+        """Run both loads in turns."""
+        load, embed_only = Load(), Load()
+        # As many threads as the cache embeds with.
+        with ThreadPoolExecutor(min(_EMBED_THREADS, os.cpu_count() or 1)) as pool:
+            clients = Clients(self._cache, self._embedder, pool, self._supply, self._request)
+            await clients.ask(self._plan.clients, 0.2, Load())
+            await clients.embed_only(self._plan.clients, 0.2, Load())
+            for _ in self._track(range(_SLICES), "clients"):
+                await clients.ask(self._plan.clients, self._plan.seconds / _SLICES, load)
+                await clients.embed_only(self._plan.clients, self._plan.seconds / _SLICES, embed_only)
+        return load, embed_only
+
+
+def _is_hit(tier: str, result: object, number: int) -> bool:
+    return isinstance(result, Hit) and result.tier == tier and result.answer.text == answer_to(number).text

@@ -1,0 +1,151 @@
+"""Driving the shipped flow over records that an evaluation holds.
+
+Every rule is the production's own: cacheability, exact tier, router, gate, guards, admission, freshness. Only the
+steps that would wait (store, embedder) are answered out of memory. A step that fails ends the evaluation: nothing
+fails open here, because a failure would count as a miss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from semroute import flow
+from semroute.cache import SemanticCache
+from semroute.config import Settings
+from semroute.driver import drive
+from semroute.entry import Answer, Candidate, Found
+from semroute.gate import Policy
+from semroute.request import Digests, Request, Scope
+
+if TYPE_CHECKING:
+    from semroute.cacheability import Judgement
+    from semroute.entry import Address, Alias, Entry, FloatVector
+    from semroute.evaluation.vectors import AheadEmbedder
+    from semroute.result import Lookup, Update
+
+NOW: Final = 1_750_000_000.0
+"""The moment at which everything happens, in seconds since the Unix epoch: no time passes, nothing expires."""
+_KEY: Final = b"semroute.evaluation.digest.key.."
+
+
+def open_policy(threshold: float = 0.0) -> Policy:
+    """Return a policy whose gate is the same low threshold for every request: a hit's similarity is then our score."""
+    return Policy(
+        version=f"open from {threshold:g}",
+        threshold=threshold,
+        verified_threshold=threshold,
+        strict_threshold=threshold,
+        aggressive_step=0.0,
+        floor=threshold,
+        min_confidence=0.0,
+    )
+
+
+class Records(Protocol):
+    """Entries and aliases of an evaluation, found as a store finds them."""
+
+    def get(self, address: Address) -> Found: ...
+    def search(self, address: Address, vector: FloatVector, k: int) -> Sequence[Candidate]: ...
+    def put(self, record: Entry | Alias) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request with what the rules say of it whatever the cache holds."""
+
+    request: Request
+    words: str
+    address: Address
+    judgement: Judgement
+
+
+class Flows:
+    """Lookups and updates by the shipped rules under one policy."""
+
+    def __init__(self, records: Records, embedder: AheadEmbedder, policy: Policy | None = None) -> None:
+        # Settings as built in: what a machine's environment says is not what ships.
+        cache = SemanticCache("memory://", embedder=embedder, policy=policy, settings=Settings())
+        self.rules = cache.rules
+        self._router = cache.router
+        self._embedder = embedder
+        self._records = records
+        self._digests = Digests(_KEY)
+
+    def under(self, policy: Policy) -> Flows:
+        """Return the same flows over the same records under another policy."""
+        other = Flows(self._records, self._embedder, policy)
+        other.rules = replace(self.rules, policy=policy)
+        return other
+
+    def ask(self, request: Request) -> Asked:
+        """Judge a request and name it."""
+        trail = flow.Trail(self._digests.address(request))
+        return Asked(request, self._digests.words(request), trail.address, trail.judged(request, self.rules))
+
+    def lookup(self, asked: Asked) -> Lookup:
+        """Look a request up."""
+        trail = flow.Trail(asked.address, asked.judgement)
+        return drive(flow.lookup(asked.request, asked.words, trail, self.rules, NOW), self._perform)
+
+    def update(self, asked: Asked, answer: Answer) -> Update:
+        """Store an answer where the rules allow it."""
+        trail = flow.Trail(asked.address, asked.judgement)
+        steps = flow.update(asked.request, asked.words, answer, trail, frozenset(), self.rules, NOW)
+        return drive(steps, self._perform)
+
+    def _perform(self, step: flow.Step) -> Any:
+        match step:
+            case flow.Get(address):
+                return self._records.get(address)
+            case flow.Embed(text):
+                if not self._embedder.fits(text):
+                    return None
+                return self._embedder.embed([text])[0], self._embedder.identity
+            case flow.Search(address, vector, _, k):
+                return self._records.search(address, vector, k)
+            case flow.Put(record):
+                return self._records.put(record)
+            case flow.Route(request, vector):
+                return self._router.route(request, vector)
+            case flow.Judge(guard, query, candidate):
+                return guard.check(query, candidate)
+
+
+class LoneRecords:
+    """At most one entry, the last that was put; aliases are not kept, so that asking leaves no trace."""
+
+    def __init__(self) -> None:
+        self._entry: Entry | None = None
+
+    def forget(self) -> None:
+        """Hold nothing."""
+        self._entry = None
+
+    def get(self, address: Address) -> Found:
+        entry = self._entry
+        return Found(entry if entry is not None and entry.id == address.exact else None, None, 0)
+
+    def search(self, address: Address, vector: FloatVector, k: int) -> Sequence[Candidate]:
+        entry = self._entry
+        if entry is None or entry.vector is None or entry.address.partition != address.partition:
+            return []
+        return [Candidate(entry.id, entry.query, clipped(float(entry.vector @ vector)))]
+
+    def put(self, record: Entry | Alias) -> bool:
+        from semroute.entry import Entry
+
+        if isinstance(record, Entry):
+            self._entry = record
+        return True
+
+
+def clipped(cosine: float) -> float:
+    """Return a cosine on the scale of similarity, [0, 1]."""
+    return min(max(cosine, 0.0), 1.0)
+
+
+def plain_request(text: str, *, namespace: str | None = None) -> Request:
+    """Return a request of one question without any history."""
+    return Request.of(text, scope=Scope(namespace=namespace))

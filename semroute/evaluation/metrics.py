@@ -1,0 +1,118 @@
+"""The figures that evaluations report; rates and errors are fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class PairOutcome:
+    """What became of one pair: its first question was stored, its second one asked."""
+
+    is_positive: bool
+    """The label: the answer to the first question answers the second one too."""
+    is_hit: bool
+    is_bypass: bool
+    score: float
+    """What the pair is ranked by: its similarity when every guard passes, else 0."""
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PairFigures:
+    """Figures over labelled pairs; a rate over nothing is None."""
+
+    n: int
+    positives: int
+    hits: int
+    bypasses: int
+    hit_rate: float | None
+    """Hits on positive pairs / positive pairs."""
+    false_hit_rate: float | None
+    """Hits on negative pairs / negative pairs."""
+    precision: float | None
+    """Hits on positive pairs / hits."""
+    p_chr_auc: float | None
+
+    @classmethod
+    def of(cls, outcomes: Sequence[PairOutcome]) -> PairFigures:
+        """Sum outcomes up."""
+        positives = sum(outcome.is_positive for outcome in outcomes)
+        hits = sum(outcome.is_hit for outcome in outcomes)
+        right = sum(outcome.is_hit and outcome.is_positive for outcome in outcomes)
+        return cls(
+            n=len(outcomes),
+            positives=positives,
+            hits=hits,
+            bypasses=sum(outcome.is_bypass for outcome in outcomes),
+            hit_rate=rate(right, positives),
+            false_hit_rate=rate(hits - right, len(outcomes) - positives),
+            precision=rate(right, hits),
+            p_chr_auc=p_chr_auc([o.score for o in outcomes], [o.is_positive for o in outcomes]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """What serving at one threshold brings on a stream."""
+
+    hit_rate: float
+    """Hits / all requests."""
+    error_rate: float
+    """Wrong hits / all requests."""
+    precision: float | None
+    """Right hits / hits."""
+
+    @classmethod
+    def of(cls, *, hits: int, wrong: int, n: int) -> OperatingPoint:
+        return cls(hits / n, wrong / n, rate(hits - wrong, hits))
+
+
+def rate(part: int, whole: int) -> float | None:
+    """Return a fraction, or None of nothing."""
+    return part / whole if whole else None
+
+
+def p_chr_auc(scores: Sequence[float], labels: Sequence[bool]) -> float | None:
+    """Return the area under precision as a function of the cache-hit ratio (P-CHR AUC, arXiv 2606.19719).
+
+    Pairs are served in the order of their scores, the highest first; at the hit ratio i/n the precision is that of
+    the i pairs served so far. The area is the mean over i = 1..n. Pairs of equal score come in no order: each counts
+    as the mean label of them all, which is the expectation over all their orders. A pair that some guard refuses or
+    that bypasses the cache has the score 0, so that all of these stand together at the end.
+    """
+    if not scores:
+        return None
+    ranked = np.asarray(scores, np.float64)
+    order = np.argsort(-ranked, kind="stable")
+    ranked, right = ranked[order], np.asarray(labels, np.float64)[order]
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(ranked)) + 1])
+    sizes = np.diff(np.append(starts, len(ranked)))
+    expected = np.repeat(np.add.reduceat(right, starts) / sizes, sizes)
+    return float(np.mean(np.cumsum(expected) / np.arange(1, len(ranked) + 1)))
+
+
+def best_operating_point(
+    scores: NDArray[np.float64], is_right: NDArray[np.bool_], max_error: float
+) -> OperatingPoint | None:
+    """Return the point of the highest hit rate whose error rate is at most `max_error`, or None if there is none.
+
+    A point serves every request whose score reaches a threshold; a score of 0 is never served.
+    """
+    n = len(scores)
+    order = np.argsort(-scores, kind="stable")
+    ranked, wrong = scores[order], np.cumsum(~is_right[order])
+    # A threshold serves all requests of one score or none, so that a point lies only where the score changes.
+    ends = np.append(np.diff(ranked) != 0, True) & (ranked > 0)
+    allowed = np.flatnonzero(ends & (wrong <= max_error * n))
+    if not len(allowed):
+        return None
+    last = int(allowed[-1])
+    return OperatingPoint.of(hits=last + 1, wrong=int(wrong[last]), n=n)
