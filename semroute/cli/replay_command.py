@@ -1,0 +1,160 @@
+"""`semroute replay`: any labelled stream, through LangChain and the cache."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from semroute.cli._models import chat_model, check_model_name
+from semroute.cli._output import JsonOption, StoreOption, page, print_json, progress, waiting
+from semroute.cli.replay import Subject, Witness, replay
+from semroute.cli.stream import Stream, read_stream
+from semroute.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from semroute.cache import SemanticCache
+    from semroute.cli.report import Outcome, ReplayReport
+    from semroute.entry import JSON
+
+STAND_IN = "stand-in"
+_EMBED_DEADLINE_S = 30.0
+"""Generous: a busy machine must not turn into misses in a report about answers."""
+
+ModelOption = Annotated[
+    str,
+    typer.Option("--model", metavar="MODEL", help="'stand-in', or a real model as PROVIDER:NAME (openai:gpt-4o-mini)."),
+]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A labelled stream: JSONL, one request a line.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A replay with what it was made with."""
+
+    stream: Stream
+    report: ReplayReport
+    store: str
+    model: str
+    tokens_estimated: bool
+    terms: dict[str, JSON] | None
+    """What the stand-in models state about themselves; None for a real model."""
+
+    def as_dict(self) -> dict[str, JSON]:
+        """Return the object that `--json` prints."""
+        return {
+            "stream": self.stream.name,
+            "store": self.store,
+            "model": self.model,
+            "stand_in": self.terms,
+            "tokens_estimated": self.tokens_estimated,
+            **self.report.as_dict(),
+        }
+
+
+def replay_command(
+    file: FileArgument, store: StoreOption = None, model: ModelOption = STAND_IN, as_json: JsonOption = False
+) -> None:
+    """Replay a labelled stream and score every answer.
+
+    Each line of FILE is an object with tenant, system, history, query, answer_class, trap and model. The store is a
+    fresh temporary one unless --store names another.
+    """
+    replayed = run(read_stream(file), store, model)
+    if as_json:
+        print_json(replayed.as_dict())
+    else:
+        page().print(_page(replayed))
+
+
+def run(stream: Stream, store: str | None, model: str) -> Replayed:
+    """Replay a stream through LangChain; raises UsageError, ConfigError, StoreError or EmbedderError."""
+    if model != STAND_IN:
+        check_model_name(model)
+    witness = Witness()
+    with _cache(store, witness) as cache:
+        subject, tokens_estimated = _subject(cache, model)
+        with waiting("Loading the embedding model (the first run on a machine prepares it) …"):
+            cache.preload()
+        report = replay(
+            stream.rows,
+            cache,
+            subject,
+            witness,
+            track=lambda outcomes: progress(outcomes, f"Replaying {stream.name}", len(stream.rows)),
+        )
+    return Replayed(
+        stream,
+        report,
+        store="temporary" if store is None else store,
+        model=model,
+        tokens_estimated=tokens_estimated,
+        terms=_terms(stream) if model == STAND_IN else None,
+    )
+
+
+@contextmanager
+def _cache(store: str | None, witness: Witness) -> Iterator[SemanticCache]:
+    from semroute.cache import SemanticCache
+
+    with tempfile.TemporaryDirectory(prefix="semroute-") as folder:
+        place = Path(folder) / "answers.db" if store is None else store
+        # Written before the next request is asked, so that what is stored can be told apart by request.
+        with SemanticCache(place, listeners=[witness], write="now", embed_deadline_s=_EMBED_DEADLINE_S) as cache:
+            yield cache
+
+
+def _subject(cache: SemanticCache, model: str) -> tuple[Subject, bool]:
+    """Return what answers the requests, and whether its token counts are estimates."""
+    try:
+        from semroute.cli import langchain_subject
+    except ImportError as error:
+        raise MissingExtra("a replay", "langchain") from error
+    if model != STAND_IN:
+        return langchain_subject.RealSubject(cache, chat_model(model), model), False
+    from semroute.cli.stand_in import Accountant
+    from semroute.cli.tokens import token_counter
+
+    counter = token_counter()
+    return langchain_subject.StandInSubject(cache, Accountant(counter)), counter.is_estimate
+
+
+def _terms(stream: Stream) -> dict[str, JSON]:
+    from semroute.cli.stand_in import terms_of
+
+    return {name: terms_of(name).as_dict() for name in sorted({row.model for row in stream.rows})}
+
+
+def _page(replayed: Replayed) -> Group:
+    report = replayed.report
+    head = (
+        f"[bold]{escape(replayed.stream.name)}[/]: {len(report.outcomes)} requests, {len(report.reusable)} with a "
+        f"right earlier answer; {len(report.hits)} hits ([bold]{report.hit_share_of_reusable:.0%}[/] of the reusable), "
+        f"[bold]{len(report.wrong)}[/] wrong; {report.traps_refused} of {len(report.traps)} traps refused."
+    )
+    plain = (
+        f"A plain cosine-0.8 cache on the same vectors: {len(report.cosine)} hits, {len(report.cosine_wrong)} wrong "
+        f"({report.cosine_wrong_isolated} with a space for each tenant and system prompt)."
+    )
+    kinds = Table("kind", box=None, pad_edge=False, header_style="dim")
+    for name in ("requests", "reusable", "hits", "wrong"):
+        kinds.add_column(name, justify="right")
+    for kind, counts in report.by_kind().items():
+        figures = (counts.requests, counts.reusable, counts.hits, counts.wrong_hits)
+        kinds.add_row(kind, *(str(figure) for figure in figures))
+    return Group(head, plain, "", kinds, *(_wrong(outcome) for outcome in report.wrong))
+
+
+def _wrong(outcome: Outcome) -> Text:
+    row = None if outcome.served is None else outcome.served.row
+    served = "an answer of an earlier run" if row is None else f"the answer to {row.query!r}"
+    return Text(f"wrong: {outcome.row.query!r} was served {served}", style="red")
