@@ -66,11 +66,10 @@ def decode_answer(text: str, *, max_bytes: int = MAX_ANSWER_BYTES) -> Answer:
     for name, value in fields.items():
         if not isinstance(value, _KINDS.get(name, object)):
             raise StoreError(f"a stored answer is damaged: its {name!r} is {value!r:.40}")
-    text = fields.get("text")
-    if text is None:
+    if "text" not in fields:
         raise StoreError("a stored answer is damaged: it has no 'text'")
     return Answer(
-        text=text,
+        text=fields["text"],
         payload=fields.get("payload"),
         model=fields.get("model"),
         finish_reason=fields.get("finish_reason"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -57,8 +58,12 @@ def lifetime(staleness: Staleness, lifetimes: Mapping[Staleness, timedelta | Non
     return kept_for
 
 
+@lru_cache(maxsize=32)
 def judge_freshness(text: str) -> Freshness:
-    """Judge how soon a right answer to a text turns wrong."""
+    """Judge how soon a right answer to a text turns wrong.
+
+    The latest answers are remembered, because the cacheability rules and the router both ask about one request.
+    """
     judged = [_judge_sentence(sentence) for sentence in sentences(asked(text))]
     if not judged:
         return Freshness("timeless", "no words to judge")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from semroute.errors import EmbedderError, MissingExtra
@@ -43,9 +44,11 @@ class Session:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self.unknown_id = self._tokenizer.token_to_id("[UNK]")
+        # `fits` and `embed` ask for the same text, one after the other.
+        self.tokenize = lru_cache(maxsize=32)(self._tokenize)
         self._inputs = {node.name: _dtype(node.type) for node in self._runtime.get_inputs()}
 
-    def tokenize(self, text: str) -> list[int]:
+    def _tokenize(self, text: str) -> list[int]:
         try:
             ids: list[int] = self._tokenizer.encode(text).ids
         except Exception as error:  # the tokenizer raises plain Exception
