@@ -28,6 +28,7 @@ from semroute.pending import Pending
 from semroute.request import Digests, Request
 from semroute.result import Explanation, Lookup, Miss, NotStored, Queued, Update
 from semroute.router.rules import RuleRouter
+from semroute.steps import Step, StepFailed
 from semroute.telemetry import Counters, Event, FeedbackEvent, LookupEvent, Stats, UpdateEvent
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class SemanticCache:
         asked = self.request(request) if isinstance(request, str) else request
         try:
             digests = self._open()
-        except flow.StepFailed as failure:
+        except StepFailed as failure:
             return self._looked_up(_unopened(failure), None, began)
         words = digests.words(asked)
         trail = flow.Trail(digests.address(asked, words))
@@ -141,7 +142,7 @@ class SemanticCache:
         asked = self.request(request) if isinstance(request, str) else request
         try:
             digests = await self._aopen()
-        except flow.StepFailed as failure:
+        except StepFailed as failure:
             return self._looked_up(_unopened(failure), None, began)
         words = digests.words(asked)
         trail = flow.Trail(digests.address(asked, words))
@@ -164,7 +165,7 @@ class SemanticCache:
             return Queued()
         try:
             digests = await self._aopen()
-        except flow.StepFailed as failure:
+        except StepFailed as failure:
             return self._updated(NotStored(str(failure)))
         return self._updated(await self._driver.adrive(self._updating(asked, given, digests)))
 
@@ -309,7 +310,7 @@ class SemanticCache:
             given = replace(given, usd=price.of(given.usage))
         return asked, given
 
-    def _updating(self, request: Request, answer: Answer, digests: Digests) -> Generator[flow.Step, Any, Update]:
+    def _updating(self, request: Request, answer: Answer, digests: Digests) -> Generator[Step, Any, Update]:
         exact = digests.address(request).exact
         trail = self._pending.take(exact)
         if trail is None:
@@ -324,7 +325,7 @@ class SemanticCache:
     def _write(self, request: Request, answer: Answer) -> Update:
         try:
             digests = self._open()
-        except flow.StepFailed as failure:
+        except StepFailed as failure:
             return self._updated(NotStored(str(failure)))
         return self._updated(self._driver.drive(self._updating(request, answer, digests)))
 
@@ -344,7 +345,7 @@ class SemanticCache:
                 listener.on(event)
 
 
-def _unopened(failure: flow.StepFailed) -> Miss:
+def _unopened(failure: StepFailed) -> Miss:
     return Miss(Explanation("miss", str(failure), failures=(str(failure),)))
 
 

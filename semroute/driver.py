@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from semroute import flow
 from semroute.background import Workers
 from semroute.breaker import Breaker, State
 from semroute.errors import EmbedderError
 from semroute.result import Verdict
 from semroute.router.decision import RoutingDecision
+from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
 from semroute.telemetry import Event, FailureEvent, StateEvent
 
 if TYPE_CHECKING:
@@ -66,18 +66,18 @@ class Driver:
         """Let the worker threads go."""
         self._workers.close()
 
-    def drive(self, steps: Generator[flow.Step, Any, T]) -> T:
+    def drive(self, steps: Generator[Step, Any, T]) -> T:
         """Perform the steps of a flow one by one, and return what it returns."""
         return drive(steps, self.perform)
 
-    async def adrive(self, steps: Generator[flow.Step, Any, T]) -> T:
+    async def adrive(self, steps: Generator[Step, Any, T]) -> T:
         """Do what `drive` does on the event loop, without ever blocking it."""
         try:
             step = next(steps)
             while True:
                 try:
                     result = await self._aperform(step)
-                except flow.StepFailed as failure:
+                except StepFailed as failure:
                     step = steps.throw(failure)
                 else:
                     step = steps.send(result)
@@ -85,48 +85,48 @@ class Driver:
             value: T = end.value
             return value
 
-    def perform(self, step: flow.Step) -> Any:
+    def perform(self, step: Step) -> Any:
         """Perform one step; raises StepFailed."""
         match step:
-            case flow.Get(address):
+            case Get(address):
                 return self._guarded("store", lambda: self._store.get(address, now=self._clock()))
-            case flow.Embed(text):
+            case Embed(text):
                 return self._guarded("embedder", lambda: self._embed_in_time(text))
-            case flow.Search(address, vector, embedder, k):
+            case Search(address, vector, embedder, k):
                 return self._guarded(
                     "store", lambda: self._store.search(address, vector, embedder=embedder, k=k, now=self._clock())
                 )
-            case flow.Put(record):
+            case Put(record):
                 return self._guarded("store", lambda: self._store.put(record))
-            case flow.Route() | flow.Judge():
+            case Route() | Judge():
                 return self._think(step)
 
-    async def _aperform(self, step: flow.Step) -> Any:
+    async def _aperform(self, step: Step) -> Any:
         match step:
-            case flow.Get(address):
+            case Get(address):
                 return await self._aguarded("store", lambda: self._store.aget(address, now=self._clock()))
-            case flow.Embed(text):
+            case Embed(text):
                 return await self._aguarded("embedder", lambda: self._aembed_in_time(text))
-            case flow.Search(address, vector, embedder, k):
+            case Search(address, vector, embedder, k):
                 return await self._aguarded(
                     "store", lambda: self._store.asearch(address, vector, embedder=embedder, k=k, now=self._clock())
                 )
-            case flow.Put(record):
+            case Put(record):
                 return await self._aguarded("store", lambda: self._store.aput(record))
-            case flow.Route() | flow.Judge():
+            case Route() | Judge():
                 return self._think(step)
 
-    def _think(self, step: flow.Route | flow.Judge) -> Any:
+    def _think(self, step: Route | Judge) -> Any:
         """Perform the steps that only compute: alike in both worlds."""
         match step:
-            case flow.Route(request, vector):
+            case Route(request, vector):
                 return self._guarded("router", lambda: checked(self._router.route(request, vector), RoutingDecision))
-            case flow.Judge(guard, query, candidate):
+            case Judge(guard, query, candidate):
                 try:
                     return checked(guard.check(query, candidate), Verdict)
                 except Exception as error:
                     self._emit(FailureEvent("guard", told(error)))
-                    raise flow.StepFailed(f"guard {guard.name} failed: {told(error)}") from error
+                    raise StepFailed(f"guard {guard.name} failed: {told(error)}") from error
 
     def _guarded(self, part: str, act: Callable[[], T]) -> T:
         """Act behind the part's breaker; any failure becomes StepFailed."""
@@ -150,13 +150,13 @@ class Driver:
     def _allowed(self, part: str) -> Breaker:
         breaker = self._breakers[part]
         if not breaker.allows():
-            raise flow.StepFailed(f"{part} is left alone after failures: {breaker.reason}")
+            raise StepFailed(f"{part} is left alone after failures: {breaker.reason}")
         return breaker
 
-    def _failed(self, breaker: Breaker, error: Exception) -> flow.StepFailed:
+    def _failed(self, breaker: Breaker, error: Exception) -> StepFailed:
         breaker.failed(told(error))
         self._emit(FailureEvent(breaker.part, told(error)))
-        return flow.StepFailed(f"{breaker.part} failed: {told(error)}")
+        return StepFailed(f"{breaker.part} failed: {told(error)}")
 
     def _embed(self, text: str) -> Embedded:
         if not self._embedder.fits(text):
@@ -210,31 +210,31 @@ class Recorder:
         self._driver = driver
         self.records: list[StepRecord] = []
 
-    def drive(self, steps: Generator[flow.Step, Any, T]) -> T:
+    def drive(self, steps: Generator[Step, Any, T]) -> T:
         return drive(steps, self._perform)
 
-    def _perform(self, step: flow.Step) -> Any:
+    def _perform(self, step: Step) -> Any:
         began = time.perf_counter()
         try:
-            result = True if isinstance(step, flow.Put) else self._driver.perform(step)
-        except flow.StepFailed as failure:
+            result = True if isinstance(step, Put) else self._driver.perform(step)
+        except StepFailed as failure:
             self._note(step, str(failure), began)
             raise
         self._note(step, outcome(step, result), began)
         return result
 
-    def _note(self, step: flow.Step, what: str, began: float) -> None:
+    def _note(self, step: Step, what: str, began: float) -> None:
         self.records.append(StepRecord(type(step).__name__.lower(), what, (time.perf_counter() - began) * 1_000))
 
 
-def drive(steps: Generator[flow.Step, Any, T], perform: Callable[[flow.Step], Any]) -> T:
+def drive(steps: Generator[Step, Any, T], perform: Callable[[Step], Any]) -> T:
     """Perform the steps of a flow one by one with `perform`, and return what the flow returns."""
     try:
         step = next(steps)
         while True:
             try:
                 result = perform(step)
-            except flow.StepFailed as failure:
+            except StepFailed as failure:
                 step = steps.throw(failure)
             else:
                 step = steps.send(result)
@@ -256,19 +256,19 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def outcome(step: flow.Step, result: Any) -> str:
+def outcome(step: Step, result: Any) -> str:
     """Say in a few words what a step brought."""
     match step:
-        case flow.Get():
+        case Get():
             return "nothing" if result.entry is None else f"an entry{'' if result.alias is None else ' by alias'}"
-        case flow.Embed():
+        case Embed():
             return "too long for the embedder" if result is None else f"{len(result[0])} dimensions"
-        case flow.Search():
+        case Search():
             best = f", best {result[0].similarity:.3f}" if result else ""
             return f"{len(result)} candidates{best}"
-        case flow.Judge(_, _, candidate):
+        case Judge(_, _, candidate):
             return f"{candidate.query!r} — {result}"
-        case flow.Route():
+        case Route():
             return f"{result.cache_strategy}, {result.staleness}, confidence {result.confidence:.2f} ({result.origin})"
-        case flow.Put():
+        case Put():
             return "not written: this is a rehearsal"

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from semroute import flow
 from semroute.driver import Driver, Recorder, told
 from semroute.entry import Address, Candidate
 from semroute.errors import RouterError, StoreError
@@ -19,6 +18,7 @@ from semroute.request import Request
 from semroute.result import Verdict
 from semroute.router.decision import RoutingDecision
 from semroute.router.rules import RuleRouter
+from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
 from semroute.stores.embedded import EmbeddedStore
 from semroute.telemetry import Event, FailureEvent, StateEvent
 from semroute.testing.clock import FakeClock
@@ -27,7 +27,7 @@ from semroute.testing.entries import make_address, make_entry
 from semroute.testing.stores import FailingStore
 
 MakeDriver = Callable[..., Driver]
-GET = flow.Get(make_address("q"))
+GET = Get(make_address("q"))
 
 
 class HeldEmbedder(HashEmbedder):
@@ -96,11 +96,11 @@ def make_driver(events: list[Event], clock: FakeClock) -> Iterator[MakeDriver]:
         driver.close()
 
 
-def one(step: flow.Step):
+def one(step: Step):
     """Return a flow of one step, which returns what it got, or the failure that was thrown into it."""
     try:
         return (yield step)
-    except flow.StepFailed as failure:
+    except StepFailed as failure:
         return failure
 
 
@@ -108,7 +108,7 @@ def one(step: flow.Step):
 def perform(request: pytest.FixtureRequest):
     """Perform one step in either world."""
 
-    async def act(driver: Driver, step: flow.Step):
+    async def act(driver: Driver, step: Step):
         return driver.drive(one(step)) if request.param == "sync" else await driver.adrive(one(step))
 
     return act
@@ -117,39 +117,39 @@ def perform(request: pytest.FixtureRequest):
 async def test_steps_reach_store_embedder_router_and_guard(make_driver: MakeDriver, perform, clock: FakeClock) -> None:
     driver = make_driver()
     entry = make_entry("q", vector=None, expires_at=clock() + 60)
-    assert await perform(driver, flow.Put(entry)) is True
+    assert await perform(driver, Put(entry)) is True
     assert (await perform(driver, GET)).entry == entry
-    vector, identity = await perform(driver, flow.Embed("some words"))
+    vector, identity = await perform(driver, Embed("some words"))
     assert (vector.shape, identity) == ((64,), "hash-64-0")
-    assert await perform(driver, flow.Search(make_address("q"), vector, identity, 5)) == []
-    assert isinstance(await perform(driver, flow.Route(Request.of("q"), vector)), RoutingDecision)
+    assert await perform(driver, Search(make_address("q"), vector, identity, 5)) == []
+    assert isinstance(await perform(driver, Route(Request.of("q"), vector)), RoutingDecision)
     verdict = Verdict("odd", passed=True)
-    assert await perform(driver, flow.Judge(Giving(verdict), "q", Candidate("e", "q", 1.0))) is verdict
+    assert await perform(driver, Judge(Giving(verdict), "q", Candidate("e", "q", 1.0))) is verdict
 
 
 async def test_a_text_that_does_not_fit_has_no_vector(make_driver: MakeDriver, perform) -> None:
-    assert await perform(make_driver(embedder=HashEmbedder(max_words=2)), flow.Embed("three words here")) is None
+    assert await perform(make_driver(embedder=HashEmbedder(max_words=2)), Embed("three words here")) is None
 
 
 @pytest.mark.parametrize(
     ("step", "parts", "reason"),
     [
-        (flow.Route(Request.of("q"), None), {"router": Giving(RouterError("no idea"))}, "RouterError: no idea"),
-        (flow.Route(Request.of("q"), None), {"router": Giving(None)}, "router failed: TypeError: it gave None"),
-        (flow.Embed("q"), {"embedder": FailingEmbedder()}, "EmbedderError: the embedder is broken"),
-        (flow.Embed("q"), {"embedder": Giving([])}, "embedder failed: IndexError"),
-        (flow.Embed("q"), {"embedder": Giving(np.full((1, 4), math.nan))}, "it must be 1"),
-        (flow.Embed("q"), {"embedder": Giving(np.full((1, 4), 3.0))}, "has length 6: it must be 1"),
-        (flow.Embed("q"), {"embedder": Giving(np.zeros((1, 4)))}, "has length 0: it must be 1"),
-        (flow.Judge(Giving(ValueError("odd")), "q", Candidate("e", "q", 1.0)), {}, "guard odd failed: ValueError: odd"),
-        (flow.Judge(Giving(True), "q", Candidate("e", "q", 1.0)), {}, "it gave True and not a Verdict"),
+        (Route(Request.of("q"), None), {"router": Giving(RouterError("no idea"))}, "RouterError: no idea"),
+        (Route(Request.of("q"), None), {"router": Giving(None)}, "router failed: TypeError: it gave None"),
+        (Embed("q"), {"embedder": FailingEmbedder()}, "EmbedderError: the embedder is broken"),
+        (Embed("q"), {"embedder": Giving([])}, "embedder failed: IndexError"),
+        (Embed("q"), {"embedder": Giving(np.full((1, 4), math.nan))}, "it must be 1"),
+        (Embed("q"), {"embedder": Giving(np.full((1, 4), 3.0))}, "has length 6: it must be 1"),
+        (Embed("q"), {"embedder": Giving(np.zeros((1, 4)))}, "has length 0: it must be 1"),
+        (Judge(Giving(ValueError("odd")), "q", Candidate("e", "q", 1.0)), {}, "guard odd failed: ValueError: odd"),
+        (Judge(Giving(True), "q", Candidate("e", "q", 1.0)), {}, "it gave True and not a Verdict"),
     ],
 )
 async def test_whatever_a_part_raises_or_gives_amiss_is_a_failed_step(
     make_driver: MakeDriver, perform, events, step, parts, reason: str
 ) -> None:
     failure = await perform(make_driver(**parts), step)
-    assert isinstance(failure, flow.StepFailed)
+    assert isinstance(failure, StepFailed)
     assert reason in str(failure)
     assert [type(event) for event in events] == [FailureEvent]
 
@@ -181,8 +181,8 @@ async def test_a_part_that_keeps_failing_is_left_alone_and_tried_again_after_the
 async def test_one_part_that_is_left_alone_does_not_touch_the_others(make_driver: MakeDriver, perform) -> None:
     driver = make_driver(embedder=FailingEmbedder())
     for _ in range(5):
-        await perform(driver, flow.Embed("q"))
-    assert isinstance(await perform(driver, flow.Route(Request.of("q"), None)), RoutingDecision)
+        await perform(driver, Embed("q"))
+    assert isinstance(await perform(driver, Route(Request.of("q"), None)), RoutingDecision)
     assert (await perform(driver, GET)).entry is None
 
 
@@ -190,7 +190,7 @@ async def test_an_embedder_that_dawdles_is_waited_for_until_the_deadline_only(ma
     embedder = HeldEmbedder()
     driver = make_driver(embedder=embedder, deadline_s=0.02)
     try:
-        failures = [await perform(driver, flow.Embed("q")) for _ in range(4)]
+        failures = [await perform(driver, Embed("q")) for _ in range(4)]
     finally:
         embedder.may_go_on.set()
     assert str(failures[0]) == "embedder failed: TimeoutError: no vector within 0.02 s"
@@ -201,7 +201,7 @@ async def test_an_embedder_that_dawdles_is_waited_for_until_the_deadline_only(ma
 async def test_a_caller_that_is_cancelled_while_it_waits_is_no_failure_of_the_part(make_driver, events) -> None:
     embedder = HeldEmbedder()
     driver = make_driver(embedder=embedder)
-    waiting = asyncio.create_task(driver.adrive(one(flow.Embed("q"))))
+    waiting = asyncio.create_task(driver.adrive(one(Embed("q"))))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -213,7 +213,7 @@ async def test_a_caller_that_is_cancelled_while_it_waits_is_no_failure_of_the_pa
 async def test_embedding_never_blocks_the_event_loop(make_driver: MakeDriver) -> None:
     embedder = HeldEmbedder()
     driver = make_driver(embedder=embedder)
-    waiting = asyncio.create_task(driver.adrive(one(flow.Embed("q"))))
+    waiting = asyncio.create_task(driver.adrive(one(Embed("q"))))
     for _ in range(5):
         await asyncio.sleep(0)
     assert not waiting.done()
@@ -225,7 +225,7 @@ async def test_embedding_never_blocks_the_event_loop(make_driver: MakeDriver) ->
 def test_embedding_works_where_no_thread_can_be_started_any_more(make_driver: MakeDriver) -> None:
     driver = make_driver()
     driver._workers.pool().shutdown()
-    vector, _ = driver.drive(one(flow.Embed("q")))
+    vector, _ = driver.drive(one(Embed("q")))
     assert vector.shape == (64,)
 
 
@@ -233,7 +233,7 @@ def test_a_rehearsal_reads_for_real_and_writes_nothing(make_driver: MakeDriver, 
     store = FailingStore(EmbeddedStore("memory://", clock=clock))
     recorder = Recorder(make_driver(store))
     entry = make_entry("q", vector=None, expires_at=clock() + 60)
-    assert recorder.drive(one(flow.Put(entry))) is True
+    assert recorder.drive(one(Put(entry))) is True
     assert recorder.drive(one(GET)).entry is None
     assert store.calls["put"] == 0
     assert [(record.name, record.outcome) for record in recorder.records] == [
@@ -244,7 +244,7 @@ def test_a_rehearsal_reads_for_real_and_writes_nothing(make_driver: MakeDriver, 
 
 def test_a_rehearsal_notes_a_step_that_failed(make_driver: MakeDriver) -> None:
     recorder = Recorder(make_driver(FailingStore(EmbeddedStore("memory://"), frozenset({"get"}))))
-    assert isinstance(recorder.drive(one(GET)), flow.StepFailed)
+    assert isinstance(recorder.drive(one(GET)), StepFailed)
     assert recorder.records[0].outcome == "store failed: StoreError: get: it is broken"
 
 
@@ -254,7 +254,7 @@ def test_what_a_part_must_not_swallow_is_not_swallowed(make_driver: MakeDriver) 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_driver(router=Interrupting(None)).drive(one(flow.Route(Request.of("q"), None)))
+        make_driver(router=Interrupting(None)).drive(one(Route(Request.of("q"), None)))
 
 
 def test_an_error_is_told_in_one_line() -> None:
@@ -264,10 +264,10 @@ def test_an_error_is_told_in_one_line() -> None:
 
 def test_opening_a_store_that_fails_is_a_failed_step(make_driver: MakeDriver, caplog) -> None:
     driver = make_driver(FailingStore(EmbeddedStore("memory://"), frozenset({"open"})))
-    with caplog.at_level(logging.DEBUG, "semroute"), pytest.raises(flow.StepFailed, match="open: it is broken"):
+    with caplog.at_level(logging.DEBUG, "semroute"), pytest.raises(StepFailed, match="open: it is broken"):
         driver.open()
 
 
 async def test_the_exact_address_is_what_the_store_is_asked_for(make_driver: MakeDriver, perform) -> None:
-    found = await perform(make_driver(), flow.Get(Address("s", "p", "nobody")))
+    found = await perform(make_driver(), Get(Address("s", "p", "nobody")))
     assert (found.entry, found.alias) == (None, None)

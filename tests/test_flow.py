@@ -17,12 +17,13 @@ from semroute.gate import Policy
 from semroute.request import Request, Scope
 from semroute.result import Bypass, Hit, Miss, NotStored, Stored, Verdict
 from semroute.router.decision import RoutingDecision
+from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
 
 NOW = 1_750_000_000.0
 ADDRESS = Address("shard", "partition", "asked")
 VECTOR = np.array([1.0, 0.0], np.float32)
 QUESTION = "How do I reset my password?"
-BROKEN = flow.StepFailed("it is broken")
+BROKEN = StepFailed("it is broken")
 NOTHING = Found(None, None, 7)
 
 
@@ -55,7 +56,7 @@ class Hand:
     """Drives a flow: replies to each kind of step in turn (the last reply again and again), and notes the steps."""
 
     replies: dict[type, list[object]]
-    steps: list[flow.Step] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
 
     def drive(self, steps: Generator) -> object:
         try:
@@ -83,7 +84,7 @@ def hand(**replies: object) -> Hand:
     given = {**usual, **replies}
     return Hand(
         {getattr(flow, name): value if isinstance(value, list) else [value] for name, value in given.items()}
-        | {flow.Search: given["Search"] if _is_script(given["Search"]) else [given["Search"]]}
+        | {Search: given["Search"] if _is_script(given["Search"]) else [given["Search"]]}
     )
 
 
@@ -141,8 +142,8 @@ class TestBypass:
         by, request = hand(), Request.of(question)
         assert isinstance(look(by, request), Bypass)
         assert isinstance(store(by, request), NotStored)
-        assert not by.of(flow.Put)
-        assert not by.of(flow.Embed)
+        assert not by.of(Put)
+        assert not by.of(Embed)
 
     @pytest.mark.parametrize(
         "decision",
@@ -158,8 +159,8 @@ class TestBypass:
         assert isinstance(result, Bypass)
         assert "router" in result.explanation.reason
         assert isinstance(store(by), NotStored)
-        assert not by.of(flow.Search)
-        assert not by.of(flow.Put)
+        assert not by.of(Search)
+        assert not by.of(Put)
 
 
 class TestExactTier:
@@ -186,8 +187,8 @@ class TestExactTier:
         result = look(by, under=rules("one", "two"))
         assert isinstance(result, Hit)
         assert result.tier == "l1_alias"
-        assert [step.guard.name for step in by.of(flow.Judge)] == ["one", "two"]
-        assert by.of(flow.Judge)[0].candidate == Candidate("entry", "the question of entry", 0.96)
+        assert [step.guard.name for step in by.of(Judge)] == ["one", "two"]
+        assert by.of(Judge)[0].candidate == Candidate("entry", "the question of entry", 0.96)
 
     def test_an_alias_that_a_guard_of_today_refuses_is_no_hit(self) -> None:
         by = hand(Get=Found(entry(), alias(policy="older"), 7), Judge=Verdict("g", passed=False, why="a ≠ b"))
@@ -198,7 +199,7 @@ class TestExactTier:
     def test_an_alias_under_todays_threshold_is_no_hit(self, similarity: float) -> None:
         by = hand(Get=Found(entry(), alias(policy="older", similarity=similarity), 7))
         assert isinstance(look(by), Miss)
-        assert not by.of(flow.Judge)
+        assert not by.of(Judge)
 
     def test_a_store_that_fails_is_passed_over_and_named(self) -> None:
         by = hand(Get=BROKEN)
@@ -228,10 +229,10 @@ class TestExactTier:
         stored = store(by, request_, trail=trail)
         assert isinstance(stored, Stored)
         assert not stored.is_semantic
-        assert by.of(flow.Put)[0].record.vector is None
-        assert by.of(flow.Put)[0].record.embedder is None
-        assert not by.of(flow.Embed)
-        assert not by.of(flow.Search)
+        assert by.of(Put)[0].record.vector is None
+        assert by.of(Put)[0].record.embedder is None
+        assert not by.of(Embed)
+        assert not by.of(Search)
 
 
 class TestEmbedding:
@@ -240,7 +241,7 @@ class TestEmbedding:
         result = look(by)
         assert isinstance(result, Miss)
         assert result.explanation.reason == "it is broken"
-        assert not by.of(flow.Search)
+        assert not by.of(Search)
 
     def test_a_text_that_does_not_fit_is_a_miss_and_stored_for_the_exact_tier(self) -> None:
         by, trail = hand(Embed=None), flow.Trail(ADDRESS)
@@ -250,7 +251,7 @@ class TestEmbedding:
         stored = store(by, trail=trail)
         assert isinstance(stored, Stored)
         assert not stored.is_semantic
-        assert len(by.of(flow.Embed)) == 1
+        assert len(by.of(Embed)) == 1
 
     def test_lookup_and_update_of_a_miss_embed_route_and_read_once_together(self) -> None:
         by, trail = hand(), flow.Trail(ADDRESS)
@@ -263,9 +264,9 @@ class TestEmbedding:
     def test_the_router_sees_the_vector_that_the_search_uses(self) -> None:
         by = hand()
         look(by)
-        (route,), (search,) = by.of(flow.Route), by.of(flow.Search)
+        (route,), (search,) = by.of(Route), by.of(Search)
         assert route.vector is VECTOR
-        assert search == flow.Search(ADDRESS, VECTOR, "e-1", 5)
+        assert search == Search(ADDRESS, VECTOR, "e-1", 5)
 
     def test_an_update_without_a_lookup_embeds_once(self) -> None:
         by = hand()
@@ -283,7 +284,7 @@ class TestSemanticTier:
         told = result.explanation
         assert (told.similarity, told.p_reusable, told.threshold, told.threshold_from) == (0.97, 0.98, 0.90, "default")
         assert by.kinds == ["Get", "Embed", "Route", "Search", "Judge", "Get", "Put"]
-        assert by.of(flow.Put)[0].record == Alias(ADDRESS, "entry", QUESTION, 0.97, 0.98, "default", NOW)
+        assert by.of(Put)[0].record == Alias(ADDRESS, "entry", QUESTION, 0.97, 0.98, "default", NOW)
 
     def test_the_payload_is_fetched_for_the_one_that_is_served_only(self) -> None:
         by = hand(Get=[NOTHING, Found(entry("b"), None, 7)], Search=[candidate("a"), candidate("b"), candidate("c")],
@@ -291,7 +292,7 @@ class TestSemanticTier:
         result = look(by)
         assert isinstance(result, Hit)
         assert result.hit_id == "b"
-        assert [step.address.exact for step in by.of(flow.Get)] == ["asked", "b"]
+        assert [step.address.exact for step in by.of(Get)] == ["asked", "b"]
         assert [near.id for near in result.explanation.considered] == ["a", "b"]
         assert str(result.explanation.considered[0].verdicts[0]) == "g: 2019 ≠ 2017"
 
@@ -305,7 +306,7 @@ class TestSemanticTier:
         result = look(by)
         assert isinstance(result, Miss)
         assert "0.899, under 0.90" in result.explanation.reason
-        assert not by.of(flow.Judge)
+        assert not by.of(Judge)
 
     def test_a_candidate_at_the_threshold_may_be_served(self) -> None:
         by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate(similarity=0.90)])
@@ -314,13 +315,13 @@ class TestSemanticTier:
     def test_a_similarity_that_is_no_number_is_never_served(self) -> None:
         by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate(similarity=math.nan)])
         assert isinstance(look(by), Miss)
-        assert not by.of(flow.Judge)
+        assert not by.of(Judge)
 
     def test_the_first_guard_that_refuses_ends_the_questioning(self) -> None:
         by = hand(Search=[candidate()], Judge=[Verdict("one", passed=True), Verdict("two", passed=False, why="a ≠ b")])
         result = look(by, under=rules("one", "two", "three"))
         assert isinstance(result, Miss)
-        assert [step.guard.name for step in by.of(flow.Judge)] == ["one", "two"]
+        assert [step.guard.name for step in by.of(Judge)] == ["one", "two"]
         assert result.explanation.reason == "refused 'the question of entry': two: a ≠ b"
         assert result.explanation.similarity == 0.97
 
@@ -399,23 +400,23 @@ class TestUpdate:
         result = store(by, answer=Answer("", payload={"calls": []}, has_tool_calls=True, finish_reason="tool_calls"))
         assert isinstance(result, Stored)
         assert not result.is_semantic
-        assert not by.of(flow.Embed)
+        assert not by.of(Embed)
 
     def test_the_epoch_is_that_of_the_lookup(self) -> None:
         by, trail = hand(Get=[Found(None, None, 7), Found(None, None, 9)]), flow.Trail(ADDRESS)
         look(by, trail=trail)
         store(by, trail=trail)
-        assert by.of(flow.Put)[0].record.epoch == 7
+        assert by.of(Put)[0].record.epoch == 7
 
     def test_an_update_that_no_lookup_preceded_reads_the_epoch(self) -> None:
         by = hand(Get=Found(None, None, 9))
         store(by)
-        assert by.of(flow.Put)[0].record.epoch == 9
+        assert by.of(Put)[0].record.epoch == 9
 
     def test_an_update_whose_epoch_cannot_be_read_is_not_stored(self) -> None:
         by = hand(Get=BROKEN)
         assert store(by) == NotStored("it is broken")
-        assert not by.of(flow.Put)
+        assert not by.of(Put)
 
     def test_an_entry_that_an_invalidation_covers_is_not_stored(self) -> None:
         result = store(hand(Put=False))
@@ -434,7 +435,7 @@ class TestUpdate:
         by, trail = hand(), flow.Trail(ADDRESS)
         look(by, trail=trail)
         store(by, trail=trail)
-        put = by.of(flow.Put)[0].record
+        put = by.of(Put)[0].record
         assert put.vector is VECTOR
         assert (put.embedder, put.address, put.query) == ("e-1", ADDRESS, QUESTION)
         assert (put.created_at, put.labels) == (NOW, frozenset({"label"}))

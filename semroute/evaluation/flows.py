@@ -18,6 +18,7 @@ from semroute.driver import drive
 from semroute.entry import Answer, Candidate, Found
 from semroute.gate import Policy
 from semroute.request import Digests, Request, Scope
+from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step
 
 if TYPE_CHECKING:
     from semroute.cacheability import Judgement
@@ -95,21 +96,21 @@ class Flows:
         steps = flow.update(asked.request, asked.words, answer, trail, frozenset(), self.rules, NOW)
         return drive(steps, self._perform)
 
-    def _perform(self, step: flow.Step) -> Any:
+    def _perform(self, step: Step) -> Any:
         match step:
-            case flow.Get(address):
+            case Get(address):
                 return self._records.get(address)
-            case flow.Embed(text):
+            case Embed(text):
                 if not self._embedder.fits(text):
                     return None
                 return self._embedder.embed([text])[0], self._embedder.identity
-            case flow.Search(address, vector, _, k):
+            case Search(address, vector, _, k):
                 return self._records.search(address, vector, k)
-            case flow.Put(record):
+            case Put(record):
                 return self._records.put(record)
-            case flow.Route(request, vector):
+            case Route(request, vector):
                 return self._router.route(request, vector)
-            case flow.Judge(guard, query, candidate):
+            case Judge(guard, query, candidate):
                 return guard.check(query, candidate)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from semroute.guards._lookalikes import is_lookalike
 from semroute.guards._tokens import Token
 from semroute.guards._vocabulary import is_known
 from semroute.guards._words import FUNCTION_WORDS, words
@@ -12,13 +13,15 @@ _FORMS = frozenset(
         " ation", " ment", " ing", " ed", " n", " an", " ian", " ness", " ity", " ion", "e ion", "e ation", "y ication",
         "e ing", "ate ation", "at ation", "at ion", "y ic", "ic ical", " ally", "ic ically", "ed ing", "e ed", " ance",
         "e ance", " ence", "e ence", "e ment", "s sion", "d sion", "t sion", "b ption", "v ption", "ish ", "ese ",
-        "z zation", "iz ization", "is ization", " ive", "e ive", "se ", "es ", " ship", "y ied", "ur urable",
+        "z zation", "iz ization", "is ization", " ive", "e ive", "se ", "es ", "y ied", "ur urable",
     )
     for first, second in [tuple(row.split(" "))]
 )  # fmt: skip
 _ROOT_CHARS = 4
 _NO_SLIPS = words("form saw ton pre nay tis fro amy ist")
 """Words of their own that only look like a misspelt function word."""
+_NO_ROOTS = words("state stat depart apart base comport port miss accord train part")
+"""Words that are no root of what begins with them: "state" and "statement"."""
 
 
 def same_word(token: Token, other: Token) -> bool:
@@ -35,6 +38,8 @@ def _is_form(first: str, second: str) -> bool:
     root = _n_common(first, second)
     if root < _ROOT_CHARS:
         return False
+    if first in _NO_ROOTS or second in _NO_ROOTS:
+        return False
     endings = (first[root:], second[root:])
     return endings in _FORMS or endings[::-1] in _FORMS
 
@@ -43,6 +48,8 @@ def _is_misspelt(token: Token, other: Token) -> bool:
     """Say whether exactly one of two words is a known word, and one slip of the keyboard apart from the other."""
     first, second = token.surface.lower(), other.surface.lower()
     if min(len(first), len(second)) < _ROOT_CHARS or abs(len(first) - len(second)) > 1:
+        return False
+    if is_lookalike(first) or is_lookalike(second):
         return False
     if _are_letters_swapped(first, second):
         return not (is_known(first) and is_known(second)) and not (token.is_name or other.is_name)

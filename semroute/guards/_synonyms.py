@@ -93,7 +93,7 @@ increase raise boost
 improve enhance improvement
 avoid prevent
 stop cease quit
-finish complete end
+finish complete
 important essential vital crucial
 main primary chief principal
 famous popular well-known renowned
@@ -142,7 +142,6 @@ look search seek
 find locate discover
 keep retain maintain
 send transmit
-join attach
 divide split
 merge combine
 gather collect

@@ -29,7 +29,7 @@ PREPOSITIONS = words(
     "beyond despite toward towards upon via per off out up down inside outside near like as than instead unlike "
     "except"
 )
-CONJUNCTIONS = words("and or nor but so if whether because while though although yet then else vs")
+CONJUNCTIONS = words("and or nor but so if whether because while though although yet then vs")
 QUESTION_WORDS = words("who whom whose what which when where why how")
 JOINERS = frozenset({"and", "or", "&", "/", ",", "vs", "|"})
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
+from semroute.guards._modality import modality_differs
 from semroute.guards._pair import Pair
 from semroute.guards._text import Text
-from semroute.guards._words import AUXILIARIES, PAST, PREPOSITIONS, PRESENT, QUESTION_WORDS, words
+from semroute.guards._tokens import Kind
+from semroute.guards._words import AUXILIARIES, JOINERS, PAST, PREPOSITIONS, PRESENT, QUESTION_WORDS, words
 
 _STARTS = frozenset('.?!,:;("')
 _AMOUNTS = words("many much long often old far tall big soon fast late")
@@ -26,6 +30,21 @@ _COMPARING = words("differ different feel")
 """Verbs after which "how" asks what something is like."""
 _TELLING = words("me know explain tell understand wonder wondering")
 _LEADS = _TELLING | words("in for at by from on to of and")
+_TIMES = (
+    dict.fromkeys(PAST | {"happened"}, "past")
+    | dict.fromkeys(PRESENT | {"happens"}, "present")
+    | {"will": "future", "have": "perfect", "has": "perfect"}
+)
+_OTHER_TIMES = frozenset(
+    frozenset(pair) for pair in (("past", "present"), ("past", "future"), ("perfect", "future"))
+)
+_ORDERS = words(
+    "please write translate give list explain summarise summarize draft create order cancel reset show tell make "
+    "convert calculate compute name find delete remove add change describe generate compose define compare suggest "
+    "recommend help need want send book set turn open close install update start stop fix check schedule remind call "
+    "read print share invite i my our prepare rewrite search buy pay move rename enable disable play"
+)
+"""What an order or a plea begins with."""
 _OPINION = words("you your ever")
 _SAME = frozenset(frozenset(pair) for pair in (("what", ""), ("how", "")))
 
@@ -35,12 +54,38 @@ def differ(pair: Pair) -> str:
     first, second = asked(pair.query), asked(pair.stored)
     if first != second and frozenset((first, second)) not in _SAME:
         return f"{first or 'no question word'} ≠ {second or 'no question word'}"
-    return _tense(pair.query, pair.stored)
+    modality = "" if is_statement(pair) else modality_differs(pair, first, second)
+    return modality or _which(pair) or _tense(pair.query, pair.stored)
+
+
+def _which(pair: Pair) -> str:
+    """Find that of two things which both texts name, each asks for another one: "which apps", "which team"."""
+    first, second = _asked_noun(pair.query), _asked_noun(pair.stored)
+    if not first or not second or first == second:
+        return ""
+    both = {first, second}
+    named = ({token.key for token in text.tokens} for text in (pair.query, pair.stored))
+    return f"which {first} ≠ which {second}" if all(both <= keys for keys in named) else ""
+
+
+def _asked_noun(text: Text) -> str:
+    """Return the last word of the noun behind "which" at the beginning; none where a list begins there."""
+    start = next((i + 1 for i, token in enumerate(text.tokens[:3]) if token.key == "which"), None)
+    if start is None:
+        return ""
+    noun = list(takewhile(lambda token: token.kind is Kind.CONTENT, text.tokens[start:]))
+    is_list = any(token.key in JOINERS for token in text.tokens[start + len(noun) : start + len(noun) + 1])
+    return noun[-1].key if noun and not is_list else ""
 
 
 def is_statement(pair: Pair) -> bool:
-    """Say whether neither text asks anything."""
-    return not any("?" in text.words or asked(text) for text in (pair.query, pair.stored))
+    """Say whether neither text asks or orders anything."""
+    return not any("?" in text.words or asked(text) or is_order(text) for text in (pair.query, pair.stored))
+
+
+def is_order(text: Text) -> bool:
+    """Say whether a text tells somebody to do something, or what its writer needs: "Please cancel …", "I lost …"."""
+    return text.words[:1] != () and text.words[0] in _ORDERS
 
 
 def asked(text: Text) -> str:
@@ -116,11 +161,11 @@ def _tense(query: Text, stored: Text) -> str:
     first, second = _auxiliary(query), _auxiliary(stored)
     if not _OPINION.isdisjoint(query.words) and not _OPINION.isdisjoint(stored.words):
         return ""
-    if (first in PAST and second in PRESENT) or (first in PRESENT and second in PAST):
+    if frozenset((_TIMES.get(first), _TIMES.get(second))) in _OTHER_TIMES:
         return f"{first} ≠ {second}"
     return ""
 
 
 def _auxiliary(text: Text) -> str:
     """Return the verb that sets the time of the question, if it stands among the first words."""
-    return next((word for word in text.words[:3] if word in PAST or word in PRESENT), "")
+    return next((word for word in text.words[:3] if word in _TIMES), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from semroute.guards import _small_words as small_words
 from semroute.guards._pair import Pair
 from semroute.guards._synonyms import LIGHT_KEYS, canonical
 from semroute.guards._text import Text
@@ -38,6 +39,10 @@ _MANY_WORDS = 2
 
 def differ(pair: Pair) -> str:
     """Return the words that make the difference ("pause ≠ cancel"), or nothing."""
+    return ("" if is_statement(pair) else small_words.differ(pair)) or _content(pair)
+
+
+def _content(pair: Pair) -> str:
     ours, theirs = _weighty(pair.only_query), _weighty(pair.only_stored)
     implied = _IMPLIED.get(asked(pair.query), _NONE) & _IMPLIED.get(asked(pair.stored), _NONE)
     if implied:

@@ -1,0 +1,85 @@
+"""Small words that carry the difference: a preposition put for another, whose it is, whether it is all of them."""
+
+from __future__ import annotations
+
+from semroute.guards._pair import Pair
+from semroute.guards._text import Text
+from semroute.guards._tokens import Kind, Token
+from semroute.guards._words import ARTICLES, AUXILIARIES, PREPOSITIONS, words
+
+_ALIKE = frozenset(
+    frozenset(row.split("-"))
+    for row in words(
+        "in-on in-at on-at in-of of-for in-for for-to in-into in-inside in-within into-to onto-on on-about of-about "
+        "for-about with-by by-via by-through via-through to-with under-below over-above near-beside from-of from-in "
+        "from-off in-during for-during over-during of-on with-in as-like to-towards to-toward toward-towards "
+        "around-about until-till to-at at-by by-from to-of between-among among-amongst on-from on-with of-with "
+        "for-with in-to on-for with-on on-to at-for onto-to into-onto through-in within-inside upon-on out-of "
+        "about-with along-on across-in through-with than-over than-from under-in in-like in-as for-as around-in in-off "
+        "from-at from-through behind-of behind-for like-of by-of near-at near-in near-around throughout-in through-during"
+    )
+)
+"""Prepositions that may stand for one another in one sentence."""
+_SIDES = (words("me you"), words("mine yours"), words("us you"))
+_PEOPLE = (words("i they"), words("i he"), words("i she"), words("he she"), words("you they"))
+_FIRST = words("i me my mine myself we us our ours")
+_THIRD = words("he him his himself she her hers herself they them their theirs")
+_ANYBODY = words("one someone somebody anyone person people they")
+"""Words behind which "his" and "their" mean anybody's."""
+_ALL = words("all every each both whole entire")
+_TIMES = words("time times day night week month year kind kinds sort sorts at")
+_ANY = words("any everything everyone everybody list")
+
+
+def differ(pair: Pair) -> str:
+    """Return the small words that make the difference ("behind ≠ near", "my ≠ their"), or nothing."""
+    return _preposition(pair) or _owner(pair) or _quantifier(pair)
+
+
+def _plain(text: Text) -> list[Token]:
+    return [token for token in text.tokens if token.kind is not Kind.MARK and token.key not in ARTICLES]
+
+
+def _preposition(pair: Pair) -> str:
+    """Compare two sentences that are the same but for one small word."""
+    ours, theirs = _plain(pair.query), _plain(pair.stored)
+    if len(ours) != len(theirs):
+        return ""
+    other = [(one, two) for one, two in zip(ours, theirs, strict=True) if one.key != two.key]
+    if len(other) != 1:
+        return ""
+    first, second = other[0][0].key, other[0][1].key
+    both = {first, second}
+    if both <= PREPOSITIONS:
+        return "" if frozenset(both) in _ALIKE else f"{first} ≠ {second}"
+    is_asked_of = both in _SIDES or (both == {"i", "you"} and ours[0].key in AUXILIARIES)
+    return f"{first} ≠ {second}" if is_asked_of or both in _PEOPLE else ""
+
+
+def _owner(pair: Pair) -> str:
+    """Find a text that is about oneself where the other is about somebody else."""
+    ours, theirs = frozenset(pair.query.words), frozenset(pair.stored.words)
+    for one, two in ((ours, theirs), (theirs, ours)):
+        mine, others = one & _FIRST, two & _THIRD
+        if mine and others and not one & _THIRD and not two & _FIRST and _ANYBODY.isdisjoint(two | one):
+            return f"{min(mine)} ≠ {min(others)}"
+    return ""
+
+
+def _quantifier(pair: Pair) -> str:
+    """Find "all" or "every" in one text only."""
+    for text, other in ((pair.query, pair.stored), (pair.stored, pair.query)):
+        found = _universal(text)
+        if found and not _universal(other) and _ANY.isdisjoint(other.words):
+            return f"only one says {found}"
+    return ""
+
+
+def _universal(text: Text) -> str:
+    said = text.words
+    for index, word in enumerate(said):
+        if word in _ALL and said[index - 1 : index] != ("at",) and not (
+            index + 1 < len(said) and said[index + 1] in _TIMES
+        ):
+            return word
+    return ""

@@ -1,0 +1,66 @@
+"""The steps that the flow asks its driver to perform: every kind of I/O and outside judgement there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from semroute.entry import Address, Alias, Candidate, Entry, FloatVector
+    from semroute.guards import Guard
+    from semroute.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read the exact tier; the driver sends back Found."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """Turn the words into a vector; the driver sends back (vector, identity), or None where they do not fit."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Ask the router; the driver sends back a RoutingDecision."""
+
+    request: Request
+    vector: FloatVector | None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Find the nearest queries of the partition; the driver sends back candidates, best first."""
+
+    address: Address
+    vector: FloatVector
+    embedder: str
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Ask one guard about one candidate; the driver sends back its Verdict."""
+
+    guard: Guard
+    query: str
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Store an entry or an alias; the driver sends back whether it was kept."""
+
+    record: Entry | Alias
+
+
+Step: TypeAlias = Get | Embed | Route | Search | Judge | Put
+
+
+class StepFailed(Exception):
+    """A step could not be done; thrown into the flow by the driver, with the reason for a person."""
