@@ -13,8 +13,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
-
 from langchain_semroute import SemrouteCache
+from pydantic import Field
+
 from semroute import SemanticCache
 
 MakeModel = Callable[..., ChatOpenAI]
@@ -72,6 +73,12 @@ def lc_cache(cache: SemanticCache) -> SemrouteCache:
 
 
 @pytest.fixture
+def trusting_core(make_cache: Callable[..., SemanticCache]) -> SemanticCache:
+    """A cache without guards, for tests of what is compared by meaning, not of how strictly."""
+    return make_cache(guards=())
+
+
+@pytest.fixture
 def benchmark() -> Callable[[Callable[[], object]], None]:
     """Run what a standard test would time, once: timing is the benchmark command's business."""
 
@@ -85,8 +92,8 @@ class Parrot(BaseChatModel):
     """A chat model without a provider: says what `replies` says, or repeats the last words; counts its calls."""
 
     model: str = "parrot-1"
-    replies: dict[str, str] = {}
-    calls: list[str] = []
+    replies: dict[str, str] = Field(default_factory=dict)
+    calls: list[str] = Field(default_factory=list)
     before: Any = None
     """Called with the words before each answer, to make a call slow or fail."""
 
@@ -145,9 +152,9 @@ class StreamingParrot(Parrot):
 
 @pytest.fixture
 def parrot() -> Parrot:
-    return Parrot(calls=[])
+    return Parrot()
 
 
 @pytest.fixture
 def streaming_parrot() -> StreamingParrot:
-    return StreamingParrot(calls=[])
+    return StreamingParrot()

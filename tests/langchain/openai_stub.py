@@ -48,7 +48,7 @@ class OpenAIStub:
         self._thread.join()
         self._server.server_close()
 
-    def _handler(stub) -> type[BaseHTTPRequestHandler]:  # noqa: N805  # the handler has a self of its own
+    def _handler(stub) -> type[BaseHTTPRequestHandler]:  # the handler has a self of its own
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))

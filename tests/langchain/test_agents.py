@@ -9,12 +9,12 @@ from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
 from langchain_core.tools import tool
+from langchain_semroute import SemrouteCache, cached
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel
 
-from langchain_semroute import SemrouteCache, cached
 from semroute import SemanticCache
 
 ASKED = "What are cats?"

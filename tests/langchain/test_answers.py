@@ -10,8 +10,8 @@ import pytest
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, AIMessageChunk, ChatMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, Generation
-
 from langchain_semroute import SemrouteCache
+
 from semroute import Answer
 
 PROMPT = dumps([HumanMessage("What are cats?")])

@@ -14,10 +14,10 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.runnables import ConfigurableField
 from langchain_openai import ChatOpenAI
+from langchain_semroute import SemrouteCache, cached
 from pydantic import BaseModel
 
 import semroute
-from langchain_semroute import SemrouteCache, cached
 from semroute import ConfigError, SemanticCache
 
 ASKED = "What are cats?"
@@ -83,8 +83,8 @@ async def test_every_way_of_calling_shares_the_answers(streaming_parrot: Any, ca
     assert len(streaming_parrot.calls) == 1
 
 
-def test_a_paraphrase_is_served_by_meaning(parrot: Any, cache: SemanticCache) -> None:
-    model = cached(parrot, cache)
+def test_a_paraphrase_is_served_by_meaning(parrot: Any, trusting_core: SemanticCache) -> None:
+    model = cached(parrot, trusting_core)
     first = model.invoke("what is the capital of France")
     second = model.invoke("What is the capital of France?")
     assert (tier(first), tier(second)) == ("miss", "l2")
@@ -232,13 +232,13 @@ async def test_a_rate_limit_is_spent_on_misses_only(parrot: Any, cache: Semantic
     assert parrot.rate_limiter.acquired == 1
 
 
-def test_the_words_can_be_found_by_a_function(parrot: Any, cache: SemanticCache) -> None:
+def test_the_words_can_be_found_by_a_function(parrot: Any, trusting_core: SemanticCache) -> None:
     prompt = ChatPromptTemplate.from_template("Answer as the handbook says.\nQuestion: {words}\nBe brief.")
 
     def words(messages: Sequence[BaseMessage]) -> str:
         return str(messages[-1].text).split("Question: ")[1].split("\n")[0]
 
-    chain = prompt | cached(parrot, cache, query=words)
+    chain = prompt | cached(parrot, trusting_core, query=words)
     first, second = (chain.invoke({"words": text}) for text in ("where is the office key", "Where is the office key?"))
     assert (tier(first), tier(second)) == ("miss", "l2")
 

@@ -11,10 +11,10 @@ import openai
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_openai import ChatOpenAI
+from langchain_semroute import cached
 from pydantic import BaseModel
 from vcr import VCR
 
-from langchain_semroute import cached
 from semroute import SemanticCache
 
 CASSETTES = Path(__file__).parent / "cassettes"

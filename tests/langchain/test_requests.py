@@ -13,9 +13,9 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_semroute import SemrouteCache, cached
 from pydantic import BaseModel
 
-from langchain_semroute import SemrouteCache, cached
 from semroute import SemanticCache
 
 RunPython = Callable[..., str]
@@ -176,8 +176,17 @@ KEY = {"lc": 1, "type": "secret", "id": ["OPENAI_API_KEY"]}
 
 @pytest.mark.parametrize(
     "idle",
-    [{"name": "answerer"}, {"streaming": True}, {"stream_usage": True}, {"metadata": {"a": 1}}, {"tags": ["t"]}]
-    + [{"verbose": True}, {"max_retries": 5}, {"openai_api_key": KEY}, {"request_timeout": 9.5}],
+    [
+        {"name": "answerer"},
+        {"streaming": True},
+        {"stream_usage": True},
+        {"metadata": {"a": 1}},
+        {"tags": ["t"]},
+        {"verbose": True},
+        {"max_retries": 5},
+        {"openai_api_key": KEY},
+        {"request_timeout": 9.5},
+    ],
     ids=lambda idle: next(iter(idle)),
 )
 def test_what_does_not_change_an_answer_does_not_part_two_models(lc_cache: SemrouteCache, idle: dict[str, Any]) -> None:
@@ -202,7 +211,8 @@ def test_what_changes_an_answer_parts_two_models(lc_cache: SemrouteCache, call: 
     assert not is_shared(lc_cache, "What are cats?", "What are cats?", openai_string(model_name="m"), other)
 
 
-def test_a_high_temperature_is_read_and_keeps_a_call_out_of_the_semantic_tier(lc_cache: SemrouteCache) -> None:
+def test_a_high_temperature_is_read_and_keeps_a_call_out_of_the_semantic_tier(trusting_core: SemanticCache) -> None:
+    lc_cache = SemrouteCache(cache=trusting_core)
     hot = openai_string(model_name="m", temperature=1.7)
     assert is_shared(lc_cache, "what are cats?", "what are cats?", hot)
     assert lc_cache.lookup("What are cats?", hot) is None

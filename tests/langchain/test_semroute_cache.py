@@ -14,9 +14,9 @@ from langchain_core.globals import get_llm_cache, set_llm_cache
 from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
+from langchain_semroute import SemrouteCache, cached
 
 import semroute
-from langchain_semroute import SemrouteCache, cached
 from semroute import ConfigError, SemanticCache, StoreError
 
 LLM = "a model"
@@ -120,7 +120,9 @@ def test_a_scope_can_be_required(make_cache: Callable[..., SemanticCache]) -> No
     assert text_of(acme) == "animals"
 
 
-def test_the_words_of_a_template_can_be_named(lc_cache: SemrouteCache) -> None:
+def test_the_words_of_a_template_can_be_named(trusting_core: SemanticCache) -> None:
+    lc_cache = SemrouteCache(cache=trusting_core)
+
     def page(title: str, words: str) -> str:
         return f"Use the handbook, page {title}, for this: {words} Be brief."
 

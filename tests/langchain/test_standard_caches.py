@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from langchain_semroute import SemrouteCache
 from langchain_tests.integration_tests import AsyncCacheTestSuite, SyncCacheTestSuite
 
-from langchain_semroute import SemrouteCache
 from semroute import SemanticCache
 
 

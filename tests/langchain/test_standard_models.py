@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
+from langchain_semroute import SemrouteCache, cached
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from langchain_semroute import SemrouteCache, cached
 from semroute import SemanticCache
 from semroute.testing.embedders import HashEmbedder
 

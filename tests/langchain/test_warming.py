@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_semroute import SemrouteCache, Warmed, awarm, cached, warm
 
 import semroute
-from langchain_semroute import SemrouteCache, Warmed, awarm, cached, warm
 from semroute import ConfigError, SemanticCache
 
 QUESTIONS = ["What are cats?", "How do dogs bark?", "Why do birds sing?"]
