@@ -13,8 +13,11 @@ from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from semroute.aliases import Aliases
 from semroute.background import Workers
 from semroute.breaker import Breaker, State
+from semroute.embedders import InProcess
+from semroute.entry import Alias
 from semroute.errors import EmbedderError
 from semroute.result import Verdict
 from semroute.router.decision import RoutingDecision
@@ -54,6 +57,8 @@ class Driver:
             part: Breaker(part, self._changed, clock=breaker_clock) for part in ("store", "embedder", "router")
         }
         self._workers = Workers(min(4, os.cpu_count() or 1), "semroute-embed")
+        self._in_process = embedder if isinstance(embedder, InProcess) else None
+        self._aliases = Aliases(store, self._alias_failed)
 
     def open(self) -> bytes:
         """Open the store and return its digest key; raises StepFailed."""
@@ -63,7 +68,8 @@ class Driver:
         return await self._aguarded("store", self._store.aopen)
 
     def close(self) -> None:
-        """Let the worker threads go."""
+        """Wait for the aliases that are being stored, and let the worker threads go."""
+        self._aliases.close()
         self._workers.close()
 
     def drive(self, steps: Generator[Step, Any, T]) -> T:
@@ -89,6 +95,7 @@ class Driver:
         """Perform one step; raises StepFailed."""
         match step:
             case Get(address):
+                self._aliases.wait(address.exact)
                 return self._guarded("store", lambda: self._store.get(address, now=self._clock()))
             case Embed(text):
                 return self._guarded("embedder", lambda: self._embed_in_time(text))
@@ -96,6 +103,9 @@ class Driver:
                 return self._guarded(
                     "store", lambda: self._store.search(address, vector, embedder=embedder, k=k, now=self._clock())
                 )
+            case Put(Alias() as alias):
+                self._allowed("store")
+                return self._aliases.put(alias)
             case Put(record):
                 return self._guarded("store", lambda: self._store.put(record))
             case Route() | Judge():
@@ -104,6 +114,7 @@ class Driver:
     async def _aperform(self, step: Step) -> Any:
         match step:
             case Get(address):
+                await self._aliases.await_one(address.exact)
                 return await self._aguarded("store", lambda: self._store.aget(address, now=self._clock()))
             case Embed(text):
                 return await self._aguarded("embedder", lambda: self._aembed_in_time(text))
@@ -111,6 +122,9 @@ class Driver:
                 return await self._aguarded(
                     "store", lambda: self._store.asearch(address, vector, embedder=embedder, k=k, now=self._clock())
                 )
+            case Put(Alias() as alias):
+                self._allowed("store")
+                return self._aliases.put(alias)
             case Put(record):
                 return await self._aguarded("store", lambda: self._store.aput(record))
             case Route() | Judge():
@@ -169,6 +183,8 @@ class Driver:
         return vector, self._embedder.identity
 
     def _embed_in_time(self, text: str) -> Embedded:
+        if self._in_process is not None and self._in_process.is_ready:
+            return self._embed(text)
         try:
             waiting = self._workers.pool().submit(self._embed, text)
         except RuntimeError:
@@ -189,6 +205,10 @@ class Driver:
 
     def _too_slow(self) -> TimeoutError:
         return TimeoutError(f"no vector within {self._embed_deadline_s:g} s")
+
+    def _alias_failed(self, error: BaseException) -> None:
+        if isinstance(error, Exception):
+            self._failed(self._breakers["store"], error)
 
     def _changed(self, part: str, state: State, reason: str) -> None:
         self._emit(StateEvent(part, state, reason))

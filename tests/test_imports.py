@@ -41,7 +41,7 @@ LAYERS = [
     TYPES,
     RULES,
     ["flow"],
-    ["pending", "flights", "background", "breaker", "telemetry", "config", "driver", "cache", ""],
+    ["aliases", "pending", "flights", "background", "breaker", "telemetry", "config", "driver", "cache", ""],
 ]
 ON_TYPES_ONLY = ["stores", "embedders"]
 """Parts behind a seam: they know the types and themselves."""

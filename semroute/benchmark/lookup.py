@@ -29,14 +29,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from semroute.embedders import Embedder
+    from semroute.entry import FloatVector
     from semroute.stores import Store
 
 K: Final = 5
 _SLICES: Final = 5
 _TORCH_PER_SLICE: Final = 12
-_QUICK_PER_ROUND: Final = 5
+_QUICK_PER_ROUND: Final = 50
 _SEARCHES_IN_A_ROW: Final = 20
-_WARM_UP_ROUNDS: Final = 10
+_WARM_UP_ROUNDS: Final = 2
+_PLAIN_SEARCHES: Final = 20
+_PAUSE_S: Final = 0.1
+_IN_A_ROW: Final = 10
 _FIRST_HITS: Final = 3
 _EMBED_THREADS: Final = 4
 
@@ -142,31 +146,42 @@ class LookupBenchmark:
             while time.perf_counter() < ends:
                 self._round()
             self._search_again_and_again()
+            self._search_plainly()
             for _ in range(0 if torch.why_not is not None else _TORCH_PER_SLICE):
                 self._watch.note("embed_torch", torch.embed_seconds(self._supply.paraphrase()[1]))
 
     def _round(self) -> None:
-        """Do everything once or a few times, so that noise hits all alike.
+        """Do everything several times in a row, one kind after the other, so that noise over time hits all alike.
 
-        `search` and `raw_search` follow an embedding, as in a lookup: that the embedding pushed the vectors out of the
-        processor's caches is part of their cost.
+        Each kind meets the processor's caches as it leaves them itself. `search` follows an embedding, as in a lookup:
+        that the embedding pushed the vectors out of the caches is part of its cost.
         """
-        watch, cache = self._watch, self._cache
-        number, text = self._supply.paraphrase()
-        address = self._digests.address(self._request(text))
-        identity, now = self._embedder.identity, time.time()
-        vector = watch.time("embed", lambda: self._embedder.embed([text]))[0]
-        watch.time("search", lambda: self._store.search(address, vector, embedder=identity, k=K, now=now))
-        vector = watch.time("embed", lambda: self._embedder.embed([text]))[0]
-        watch.time("raw_search", lambda: raw_search(self._matrix, vector, K))
+        for _ in range(_IN_A_ROW):
+            self._embed_and_search()
+        for _ in range(_IN_A_ROW):
+            self._ask_in_other_words()
+        for _ in range(_IN_A_ROW):
+            self._ask_something_new()
         for _ in range(_QUICK_PER_ROUND):
             self._repeat_exactly()
-        result = watch.time("l2", lambda: cache.lookup(self._request(text)))
+
+    def _embed_and_search(self) -> None:
+        _, text = self._supply.paraphrase()
+        address = self._digests.address(self._request(text))
+        identity, now = self._embedder.identity, time.time()
+        vector = self._watch.time("embed", lambda: self._embedder.embed([text]))[0]
+        self._watch.time("search", lambda: self._store.search(address, vector, embedder=identity, k=K, now=now))
+
+    def _ask_in_other_words(self) -> None:
+        number, text = self._supply.paraphrase()
+        result = self._watch.time("l2", lambda: self._cache.lookup(self._request(text)))
         if not _is_hit("l2", result, number):
-            watch.drop_last("l2")
+            self._watch.drop_last("l2")
             self._not_served += 1
+
+    def _ask_something_new(self) -> None:
         new = self._supply.new()
-        if isinstance(watch.time("miss", lambda: cache.lookup(self._request(new))), Hit):
+        if isinstance(self._watch.time("miss", lambda: self._cache.lookup(self._request(new))), Hit):
             raise SemrouteError(f"a new question of the benchmark was served: {new!r}")
 
     def _repeat_exactly(self) -> None:
@@ -185,6 +200,15 @@ class LookupBenchmark:
             # The first half brings the vectors back.
             name = "search_hot" if turn >= _SEARCHES_IN_A_ROW else "search_warming"
             self._watch.time(name, lambda: self._store.search(address, vector, embedder=identity, k=K, now=now))
+
+    def _search_plainly(self) -> None:
+        """Time the plain product after an embedding; apart, because its threads keep a core busy for a while after."""
+        for _ in range(_PLAIN_SEARCHES):
+            self._search_plainly_once(self._embedder.embed([self._supply.paraphrase()[1]])[0])
+        time.sleep(_PAUSE_S)
+
+    def _search_plainly_once(self, vector: FloatVector) -> None:
+        self._watch.time("raw_search", lambda: raw_search(self._matrix, vector, K))
 
     async def _loads(self) -> tuple[Load, Load]:
         """Run both loads in turns."""

@@ -32,3 +32,13 @@ class Embedder(Protocol):
         The same text gives the same vector, alone, in a batch, or under load. Raises EmbedderError.
         """
         ...
+
+
+@runtime_checkable
+class InProcess(Protocol):
+    """An embedder that only computes once it is ready: it cannot hang, so it may run on the caller's own thread."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the model is loaded."""
+        ...

@@ -80,6 +80,11 @@ class OnnxEmbedder:
     def max_tokens(self) -> int:
         return self._load().model.max_tokens
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the model is loaded, so that an embedding only computes."""
+        return self._session is not None and self._process == os.getpid()
+
     def preload(self) -> None:
         """Load the model now instead of at first use."""
         self._load()
