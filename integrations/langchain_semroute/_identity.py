@@ -10,7 +10,8 @@ import ast
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from uuid import uuid4
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd
@@ -36,6 +37,8 @@ _SAYS_NOTHING = frozenset(
     | {"parallel_tool_calls", "strict"}
 )
 """Parameters that do not tell which model answers."""
+_READ = "_semroute_fields"
+"""Where a model that does not identify itself keeps what its fields said; not a field, so that it is in no dump."""
 _MODEL_NAMES = ("model", "model_name", "model_id", "deployment_name", "azure_deployment", "repo_id")
 _DOUBTS = (
     (" at 0x", "holds the memory address of an object"),
@@ -50,12 +53,15 @@ class Identity:
     digest: str
     model: str | None = None
     temperature: float | None = None
+    note: str | None = None
+    """What the application should know of how surely this tells models apart."""
 
 
 def of_llm_string(llm_string: str, *, is_trusted: bool = False) -> Identity:
-    """Read the identity out of a cache's `llm_string`; raises Unsure where it does not tell models or schemas apart.
+    """Read the identity out of a cache's `llm_string`; raises Unsure where it does not tell response schemas apart.
 
-    `is_trusted` accepts strings that name a schema by its class or a model by its type only.
+    `is_trusted` accepts strings that name a schema by its class only. A model that says nothing of itself but its type
+    is taken at its word, as LangChain asks of it; the note says so.
     """
     described, arguments = _parted(llm_string)
     if arguments is None:
@@ -63,9 +69,14 @@ def of_llm_string(llm_string: str, *, is_trusted: bool = False) -> Identity:
     pairs = _pairs(arguments)
     if pairs is None:
         return _unread(described, arguments, is_trusted=is_trusted)
+    identity = _identity(described, pairs)
     if described is None and not is_trusted and _is_type_only(pairs):
-        raise Unsure("llm_string says nothing of the model but its type")
-    return _identity(described, pairs)
+        note = (
+            f"models of type {pairs['_type']!r} say nothing of themselves but that, so all of them share their "
+            "answers: let them have _identifying_params, or use cached()"
+        )
+        return replace(identity, note=note)
+    return identity
 
 
 def of_model(
@@ -80,8 +91,15 @@ def of_model(
     if model.is_lc_serializable():
         return _identity(_cleaned(dumpd(model)), {**arguments, "stop": stop})
     pairs = {**model._get_invocation_params(stop=stop, **arguments), **arguments}
-    own = _fields(model) if _is_type_only(pairs) else None
-    return _identity(own, pairs)
+    if not _is_type_only(pairs):
+        return _identity(None, pairs)
+    own, note = _own_words(model)
+    return replace(_identity(own, pairs), note=note)
+
+
+def forget(model: BaseChatModel) -> None:
+    """Read a model's fields anew at its next call: they were changed from outside."""
+    model.__dict__.pop(_READ, None)
 
 
 def _parted(llm_string: str) -> tuple[JSON, str | None]:
@@ -150,22 +168,39 @@ def _is_type_only(pairs: Mapping[str, object]) -> bool:
     return "_type" in told and told <= _SAYS_NOTHING | _IDLE_ARGUMENTS
 
 
-def _fields(model: BaseChatModel) -> JSON:
-    """Return what the fields of a model say, for one that does not identify itself; raises Unsure."""
+def _own_words(model: BaseChatModel) -> tuple[JSON, str | None]:
+    """Return what the fields of a model say, for one that does not identify itself, and a note where they cannot.
+
+    They are read once, because such models like to count their calls in a field; `forget` has them read anew. The
+    models inside it are asked at every call. A field that cannot be told apart ties the answers to this very object.
+    """
+    read: tuple[dict[str, JSON], str | None] | None = model.__dict__.get(_READ)
+    if read is None:
+        read = model.__dict__[_READ] = _fields(model)
+    fields, note = read
+    inner = {
+        name: of_model(value, None, {}).digest for name, value in _values(model) if isinstance(value, BaseChatModel)
+    }
+    return {"class": _path(type(model)), "kwargs": {**fields, **inner}}, note
+
+
+def _fields(model: BaseChatModel) -> tuple[dict[str, JSON], str | None]:
     fields: dict[str, JSON] = {}
-    for field in type(model).model_fields.keys() - _IDLE_FIELDS:
-        value = getattr(model, field)
-        if isinstance(value, BaseChatModel):
-            fields[field] = of_model(value, None, {}).digest
-        else:
-            try:
-                fields[field] = plain(value)
-            except Unsure as doubt:
-                raise Unsure(
-                    f"{type(model).__name__} has no _identifying_params and its field {field!r} cannot be told apart: "
-                    "give cached() an identity=…"
-                ) from doubt
-    return {"class": _path(type(model)), "kwargs": fields}
+    note = None
+    for name, value in _values(model):
+        try:
+            fields[name] = None if isinstance(value, BaseChatModel) else plain(value)
+        except Unsure:
+            fields[name] = f"object:{uuid4().hex}"
+            note = (
+                f"{type(model).__name__} has no _identifying_params and its field {name!r} cannot be told apart, so "
+                "its answers are kept for this object alone: give cached() an identity=…"
+            )
+    return fields, note
+
+
+def _values(model: BaseChatModel) -> list[tuple[str, object]]:
+    return [(name, getattr(model, name)) for name in sorted(type(model).model_fields.keys() - _IDLE_FIELDS)]
 
 
 def _path(kind: type) -> str:

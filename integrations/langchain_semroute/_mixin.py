@@ -6,9 +6,9 @@ their own, because pydantic would take those for fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
@@ -16,6 +16,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 
 from langchain_semroute._call import Call, open_call
 from langchain_semroute._flight import calling
+from langchain_semroute._identity import forget
 from langchain_semroute._merge import normalised
 from langchain_semroute._replay import replay
 from langchain_semroute._steps import inside, is_inside
@@ -39,6 +40,16 @@ class CachedCalls(Model):
             return LOOKED_UP
         self.__dict__.pop("_serialized", None)  # outlives assignments and model_copy (langchain#39598)
         return super()._get_llm_string(stop=stop, **kwargs)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if not is_inside(self):  # what a model changes while it answers is its state, not its identity
+            forget(self)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        copy = super().model_copy(update=update, deep=deep)
+        forget(copy)
+        return copy
 
     async def agenerate(self, messages: list[list[BaseMessage]], *args: Any, **kwargs: Any) -> LLMResult:
         with calling():

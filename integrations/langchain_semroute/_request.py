@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -82,6 +82,7 @@ class Asker:
     query: Callable[[Sequence[BaseMessage]], str | None] | None = None
     identity: str | None = None
     """What a model is, said by the application for one that cannot say it itself."""
+    notices: Notices = field(default_factory=Notices, compare=False)
 
     def of_strings(self, prompt: str, llm_string: str, identities: Identities) -> Request:
         """Build the request of a cache's `(prompt, llm_string)`; raises Unsure."""
@@ -100,6 +101,8 @@ class Asker:
         return self._request(_messages.of_objects(messages), identity, words)
 
     def _request(self, messages: Sequence[Message], identity: Identity, words: str | None) -> Request:
+        if identity.note is not None:
+            self.notices.tell(identity.note)
         binding = bound()
         params: dict[str, JSON] = {"llm": identity.digest}
         if identity.temperature is not None:

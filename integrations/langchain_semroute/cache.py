@@ -43,9 +43,9 @@ class SemrouteCache(BaseCache):
     `stores` are the core's (a URL, a path or a Store); `cache` is a core cache to use instead. `namespace` binds the
     cache to a namespace, as `with_namespace` does. `usage` says what hits report as used tokens: "zero" (the original
     counts stand in `response_metadata["semroute"]["saved_usage"]`) or "keep". LangChain names a response schema by
-    its class only, and some models by their type only: such calls are left alone, unless `trust_llm_string` says that
-    one name always means one schema and one type one model. All other settings are the core's
-    (`semroute.SemanticCache`).
+    its class only: such calls are left alone, unless `trust_llm_string` says that one name always means one schema. A
+    model class without `_identifying_params` is named by its type only; that is taken at its word, with a warning. All
+    other settings are the core's (`semroute.SemanticCache`).
 
     No method raises for what fails on the way: the model is asked instead, and the failure is logged once.
     """
@@ -66,8 +66,8 @@ class SemrouteCache(BaseCache):
         self.core = SemanticCache(*stores, **settings) if cache is None else cache
         self.usage = usage
         self.replay_chunk_chars = 40
-        self.asker = Asker(namespace)
         self.notices = Notices()
+        self.asker = Asker(namespace, notices=self.notices)
         self.pace = Pace()
         self.traffic = Traffic(self.core.flights, self.core.settings.flight_deadline_s)
         self._identities = Identities(is_trusted=trust_llm_string)

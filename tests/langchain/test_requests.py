@@ -220,17 +220,10 @@ def test_a_high_temperature_is_read_and_keeps_a_call_out_of_the_semantic_tier(tr
     assert is_shared(lc_cache, "what are cats?", "What are cats?", mild)
 
 
-UNTOLD = {
-    "a schema by its class": openai_string("[('response_format', <class '__main__.Answer'>), ('stop', None)]"),
-    "a type": "[('_type', 'wrapper'), ('stop', None)]",
-    "a type and its tools": "[('_type', 'wrapper'), ('stop', None), ('tools', [{'name': 'a'}])]",
-}
-
-
-@pytest.mark.parametrize("llm", UNTOLD.values(), ids=UNTOLD)
-def test_a_string_that_does_not_tell_calls_apart_is_not_cached_unless_it_is_trusted(
-    lc_cache: SemrouteCache, llm: str, caplog: pytest.LogCaptureFixture
+def test_a_schema_named_by_its_class_is_not_cached_unless_that_is_trusted(
+    lc_cache: SemrouteCache, caplog: pytest.LogCaptureFixture
 ) -> None:
+    llm = openai_string("[('response_format', <class '__main__.Answer'>), ('stop', None)]")
     with caplog.at_level(logging.WARNING, "semroute"):
         for _ in range(3):
             lc_cache.update("What are cats?", llm, ANSWER)
@@ -238,6 +231,23 @@ def test_a_string_that_does_not_tell_calls_apart_is_not_cached_unless_it_is_trus
     assert len([record for record in caplog.records if "not cached" in record.message]) == 1
     trusting = SemrouteCache(cache=lc_cache.core, trust_llm_string=True)
     assert is_shared(trusting, "What are cats?", "What are cats?", llm)
+
+
+TYPE_ONLY = {
+    "alone": "[('_type', 'wrapper'), ('stop', None)]",
+    "with tools": "[('_type', 'wrapper'), ('stop', None), ('tools', [{'name': 'a'}])]",
+}
+
+
+@pytest.mark.parametrize("llm", TYPE_ONLY.values(), ids=TYPE_ONLY)
+def test_a_model_that_says_only_its_type_is_taken_at_its_word_with_one_warning(
+    lc_cache: SemrouteCache, llm: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "semroute"):
+        assert is_shared(lc_cache, "What are cats?", "What are cats?", llm)
+        assert lc_cache.lookup("What are cats?", llm.replace("wrapper", "another")) is None
+    warnings = [record.message for record in caplog.records if "_identifying_params" in record.message]
+    assert len([warning for warning in warnings if "'wrapper'" in warning]) == 1
 
 
 @pytest.mark.parametrize(
@@ -323,12 +333,52 @@ def test_a_cached_model_and_a_plain_one_with_the_cache_share_answers(make_openai
     assert stub.calls == 1
 
 
-def test_a_model_that_does_not_say_what_it_is_needs_to_be_told(cache: SemanticCache) -> None:
-    replies = iter([AIMessage("one"), AIMessage("two"), AIMessage("three")])
-    silent = GenericFakeChatModel(messages=replies)
-    unnamed, named = cached(silent, cache), cached(silent, cache, identity="fake 1")
-    assert [unnamed.invoke("What are cats?").text for _ in range(2)] == ["one", "two"]
-    assert [named.invoke("What are cats?").text for _ in range(2)] == ["three", "three"]
+def test_a_model_that_cannot_say_what_it_is_keeps_its_answers_to_itself_unless_it_is_named(
+    cache: SemanticCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    def silent() -> GenericFakeChatModel:
+        return GenericFakeChatModel(messages=iter([AIMessage("one"), AIMessage("two")]))
+
+    first, second = cached(silent(), cache), cached(silent(), cache)
+    with caplog.at_level(logging.WARNING, "semroute"):
+        assert [first.invoke("What are cats?").text for _ in range(2)] == ["one", "one"]
+    assert "identity=" in caplog.text
+    assert [second.invoke("What are cats?").text, second.invoke("What are dogs?").text] == ["one", "two"]
+    named = [cached(silent(), cache, identity="fake 1") for _ in range(2)]
+    assert named[0].invoke("What are owls?").text == "one"
+    assert named[1].invoke("What are owls?").text == "one"
+    assert named[1].invoke("What are bats?").text == "one"
+
+
+class Counting(BaseChatModel):
+    """Counts its calls in a field, and says nothing of which model it is, as models written for a test often do."""
+
+    prefix: str = "answer"
+    calls: int = 0
+    seen: list[str] = []  # noqa: RUF012  # pydantic copies it for every model
+
+    @property
+    def _llm_type(self) -> str:
+        return "counting"
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        self.calls += 1
+        self.seen.append(messages[-1].text)
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(f"{self.prefix} {self.calls}"))])
+
+
+def test_a_model_that_counts_its_calls_in_a_field_is_served_all_the_same(cache: SemanticCache) -> None:
+    model = cached(Counting(), cache)
+    assert [model.invoke("What are cats?").text for _ in range(3)] == ["answer 1"] * 3
+    assert cached(Counting(), cache).invoke("What are cats?").text == "answer 1"
+
+
+def test_a_field_that_is_changed_from_outside_makes_another_model(cache: SemanticCache) -> None:
+    model = cached(Counting(), cache)
+    assert model.invoke("What are cats?").text == "answer 1"
+    assert model.model_copy(update={"prefix": "reply"}).invoke("What are cats?").text == "reply 2"
+    model.prefix = "word"
+    assert model.invoke("What are cats?").text == "word 2"
 
 
 class Wrapper(BaseChatModel):
