@@ -77,9 +77,7 @@ class Call:
 
     def end(self) -> None:
         """Let those who wait call for themselves, if nothing has been handed to them."""
-        flight, self._flight = self._flight, None
-        if flight is not None and self._key is not None:
-            self._cache.traffic.land(self._key, flight, None)
+        self._end_flight(None)
 
     def marked(self, message: BaseMessage) -> None:
         """Write into a fresh answer's metadata how its lookup went."""
@@ -100,7 +98,7 @@ class Call:
             return None
         boarding = self._boarded(self._key, is_async=False)
         if boarding.has_landed:
-            found = self._looked_up(core.lookup(self._request))
+            found = self._handed_on(core.lookup(self._request))
         elif boarding.flight is not None and not boarding.leads:
             found = self._followed(self._key, traffic.wait(boarding.flight))
         return found
@@ -116,7 +114,7 @@ class Call:
             return None
         boarding = self._boarded(self._key, is_async=True)
         if boarding.has_landed:
-            found = self._looked_up(await core.alookup(self._request))
+            found = self._handed_on(await core.alookup(self._request))
         elif boarding.flight is not None and not boarding.leads:
             found = self._followed(self._key, await traffic.wait_async(boarding.flight))
         return found
@@ -131,6 +129,13 @@ class Call:
         self.explanation = result.explanation
         self._is_bypassed = isinstance(result, Bypass)
         return self._revived(result) if isinstance(result, Hit) else None
+
+    def _handed_on(self, result: Lookup) -> list[ChatGeneration] | None:
+        """Return what the leader finds on looking again, and hand it to those who have begun to wait for the leader."""
+        found = self._looked_up(result)
+        if found is not None and isinstance(result, Hit):
+            self._end_flight(result.answer)
+        return found
 
     def _followed(self, key: str, answer: Answer | None) -> list[ChatGeneration] | None:
         """Return the leader's answer in fresh objects, marked as a hit."""
@@ -162,10 +167,12 @@ class Call:
         return _codec.encode(generations, latency_s=_codec.since(self._began))
 
     def _land(self, answer: Answer, result: Update) -> None:
+        self._end_flight(None if isinstance(result, NotStored) else answer)
+
+    def _end_flight(self, answer: Answer | None) -> None:
         flight, self._flight = self._flight, None
         if flight is not None and self._key is not None:
-            admitted = None if isinstance(result, NotStored) else answer
-            self._cache.traffic.land(self._key, flight, admitted)
+            self._cache.traffic.land(self._key, flight, answer)
 
 
 def open_call(

@@ -135,7 +135,10 @@ def _from_hub_cache(_search: Search) -> Path:
 
 def _from_package(_search: Search) -> Path:
     # The package is found but not imported: nothing of it is needed but its files.
-    spec = importlib.util.find_spec(PACKAGED_WEIGHTS)
+    try:
+        spec = importlib.util.find_spec(PACKAGED_WEIGHTS)
+    except ImportError:  # an import hook of the application refuses it
+        spec = None
     locations = None if spec is None else spec.submodule_search_locations
     for location in () if locations is None else locations:
         folder = Path(location) / "model"
