@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 _LOOKED_AT_CHARS = 600
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "“": '"', "”": '"', "«": '"', "»": '"'})
@@ -70,6 +71,12 @@ def asked(text: str) -> str:
 def sentences(words: str) -> list[str]:
     """Split what `asked` returned into sentences, without their end marks."""
     return [part.strip() for part in _SENTENCE_END.split(words) if part.strip()]
+
+
+@lru_cache(maxsize=32)
+def asked_sentences(text: str) -> tuple[str, ...]:
+    """Return the sentences that ask; remembered, because several rules look at one text."""
+    return tuple(sentences(asked(text)))
 
 
 def is_how_to(sentence: str) -> bool:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from semroute._own_words import NEW_EACH_TIME, OWN_STATE
-from semroute._wording import asked, asks_for_rule, first_match, is_how_to, is_hypothetical, sentences
+from semroute._wording import asked_sentences, asks_for_rule, first_match, is_how_to, is_hypothetical
 from semroute.errors import ConfigError
 from semroute.freshness import judge_freshness
 
@@ -89,7 +89,7 @@ def own_state(text: str) -> str | None:
     "Where is my order?" asks for a state; "how do I change my address?" and "what if my order is late?" ask for a way
     or a rule, which is the same for everybody.
     """
-    for sentence in sentences(asked(text)):
+    for sentence in asked_sentences(text):
         if asks_for_rule(sentence) or is_hypothetical(sentence):
             continue
         found = first_match(OWN_STATE, sentence)
@@ -100,7 +100,7 @@ def own_state(text: str) -> str | None:
 
 def wish_for_a_new_answer(text: str) -> str | None:
     """Return the words that wish for another answer than the last one ("another joke", "roll a die"), or None."""
-    for sentence in sentences(asked(text)):
+    for sentence in asked_sentences(text):
         if is_how_to(sentence):
             continue
         found = first_match(NEW_EACH_TIME, sentence)

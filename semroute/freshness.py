@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from semroute import _time_words as time_words
-from semroute._wording import asked, is_how_to, is_telling, sentences
+from semroute._wording import asked_sentences, is_how_to, is_telling
 from semroute.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def judge_freshness(text: str) -> Freshness:
 
     The latest answers are remembered, because the cacheability rules and the router both ask about one request.
     """
-    judged = [_judge_sentence(sentence) for sentence in sentences(asked(text))]
+    judged = [_judge_sentence(sentence) for sentence in asked_sentences(text)]
     if not judged:
         return Freshness("timeless", "no words to judge")
     return min(judged, key=lambda freshness: _PERISHABLE_FIRST.index(freshness.staleness))
