@@ -62,6 +62,25 @@ OWN_STATE: Final = _patterns(
     how (?:much|many|long) .*\b(?:my|our|i|we)\b.* (?:left|remaining)
     (?<!why )(?<!i )(?<!we )(?:has|have|hasn't|haven't) (?:my|our) (?:\w+ ){{1,4}}(?:been|gone|come|left|\w{{2,}}ed)
     where(?:'s| is| are) (?:my|our) (?!{_GENERAL_PLACE})(?:\w+ )?\w+$
+    (?:which|what) (?:gate|room|hall|seat|platform|terminal|class|group|bus|train|time|day) (?:is|are|does|do|did
+      |will) (?:my|our) \w+
+    how (?:much|many) (?:\w+ )?(?:is|are) (?:there |left |still )*(?:in|on) (?:my|our) \w+
+    (?:when|where) (?:was|were|did) (?:i|we) last
+    did (?:my|our) (?:\w+ ){{1,3}}(?:get|go|come|arrive|clear)
+    (?:has|have|did|is) (?:any|some)(?:one|body) .*\b(?:my|our) (?:\w+ )?{_THING}
+    who(?:'s| is) (?:handling|working on|dealing with|looking (?:at|into)|assigned to) (?:my|our|the) \w+
+    what (?:grades?|marks?|scores?|results?) (?:did|have) (?:i|we)
+    (?:is|are) (?:my|our) (?:\w+ ){{1,3}}in$
+    (?:my|our) {_THING} .*where (?:is|are) (?:it|they)$
+    (?:is|are) {_MY} {_THING} still \w+$
+    did (?:i|we) (?:pass|win|qualify|get (?:in|the \w+))$
+    have (?:i|we) been (?:paid|accepted|approved|selected|invited|assigned|\w+ed)$
+    am i (?:\w+ )?(?:late|behind|early|overdrawn)\b.*
+    how many (?:\w+ ){{1,2}}have (?:i|we) \w+
+    (?:how far(?: away)?|where) (?:is|are) (?:my|our|the) (?:driver|courier|taxi|technician|plumber|ride)
+    is (?:my|our|the) (?:driver|courier|taxi|technician|plumber|ride) (?:\w+ )?(?:close|near|nearby|here
+      |coming|there|late)
+    how long (?:until|till|before) (?:my|our) \w+
     (?:when(?:'s| is)|who(?:'s| is| are|'re)) (?:my|our) (?!best )\w+(?: \w+)?
     do (?:i|we) (?:still |already |currently )*have (?!{_GENERAL}|to\b|the\b|a right\b|a choice\b)\w+(?: \w+)?
     (?<!i )(?<!we )(?<!you )(?<!to )(?<!they )(?:has|have|hasn't|haven't|had|did|didn't|was|were|wasn't

@@ -60,6 +60,16 @@ CHANGES_BY_THE_HOUR: Final = _words(
     (?:is|are) (?:\S+ ){1,5}(?:down|offline|up and running|out of stock|in stock|sold out|back online|operational
       |delayed|on time|running(?: late)?|cancelled|canceled)$
     (?:is|are) there (?:an? |any )?(?:\w+ ){0,2}(?:outages?|delays?|incidents?|disruptions?)(?: .*)?
+    (?:is|are) (?:\S+ ){1,4}(?:down|offline) (?:in|for|near|around|at) \w+.*|how late (?:is|are) the .*
+    how (?:busy|crowded|full) (?:is|are)|(?:is|are) the (?:\S+ ){1,5}(?:working|busy|crowded)(?: again)?$
+    is \w+ \d+ (?:free|open|busy|available|taken)$|how long (?:until|till) the
+    (?:are|is) (?:you|we|they|anyone) having (?:an? |any )?(?:\w+ )?(?:outages?|problems?|issues?|trouble)
+    has the (?:incident|outage|match|game|issue|problem|meeting|show|bug) .*
+    when (?:does|will|is) the (?:bus|train|tram|ferry|shuttle) (?:come|coming|arrive|arriving|leave|leaving|due)
+    what(?:'s| is) wrong with (?:the|your) (?:network|internet|servers?|site|website|app|system|wifi|vpn|service)
+    how (?:is|are) (?:the )?(?:\w+ )?(?:markets?|traffic|shares|stocks|roads?) (?:doing|looking)
+    (?:is|are) there (?:any |still |an? )*(?:\w+ )?(?:seats?|tables?|rooms?|tickets?|places?|spots?|slots?) (?:left
+      |free|available)(?: .*)?
     (?:are|is) (?:you|they|the \S+|\S+) (?:still )?open$|in stock|traffic (?:on|in|to|like)|wait(?:ing)? times?
     next (?:bus|train|tram|ferry|flight|shuttle|metro|game|match)|(?:the )?market doing|how many people are online
     """

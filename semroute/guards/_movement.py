@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+from semroute.guards._synonyms import canonical
 from semroute.guards._words import JOINERS, PREPOSITIONS, QUESTION_WORDS, words
 
 LINKS = JOINERS | PREPOSITIONS | QUESTION_WORDS | {".", "but", "then"}
 """Words that a sequence keeps for its structure, beside the keys of what is said."""
 _COMPOUNDING = words("of in for on at from about with")
+_INCLUDE = canonical("include")
 _WINDOW_TOKENS = 40
 _REACH_TOKENS = 6
 _MEMBER_TOKENS = 6
@@ -45,6 +49,16 @@ def agrees_as_passive(query: list[str], stored: list[str]) -> bool | None:
         if after[:n_agent] + before[-1:] + before[:-1] + after[n_agent:] == plain:
             return True
     return None
+
+
+def agrees_as_part(part: list[str], whole: list[str]) -> bool:
+    """Say whether "is roaming included in the plan" and "does the plan include roaming" are the two."""
+    plain = without_links(whole)
+    at = next((i for i, (one, two) in enumerate(pairwise(part)) if one == _INCLUDE and two == "in"), None)
+    if at is None or "in" in whole:
+        return False
+    before, after = without_links(part[:at]), without_links(part[at + 2 :])
+    return bool(before and after) and [*after, _INCLUDE, *before] == plain
 
 
 def agrees_without_agent(passive: list[str], active: list[str]) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from semroute.guards._pair import Pair
+from semroute.guards._synonyms import canonical
 from semroute.guards._text import Text
 from semroute.guards._tokens import Kind, Token
-from semroute.guards._words import ARTICLES, AUXILIARIES, PREPOSITIONS, words
+from semroute.guards._words import ARTICLES, AUXILIARIES, FUNCTION_WORDS, PREPOSITIONS, words
 
 _ALIKE = frozenset(
     frozenset(row.split("-"))
@@ -16,24 +19,43 @@ _ALIKE = frozenset(
         "around-about until-till to-at at-by by-from to-of between-among among-amongst on-from on-with of-with "
         "for-with in-to on-for with-on on-to at-for onto-to into-onto through-in within-inside upon-on out-of "
         "about-with along-on across-in through-with than-over than-from under-in in-like in-as for-as around-in in-off "
-        "from-at from-through behind-of behind-for like-of by-of near-at near-in near-around throughout-in through-during"
+        "from-at from-through behind-of behind-for like-of by-of near-at near-in near-around throughout-in "
+        "through-during"
     )
 )
 """Prepositions that may stand for one another in one sentence."""
 _SIDES = (words("me you"), words("mine yours"), words("us you"))
 _PEOPLE = (words("i they"), words("i he"), words("i she"), words("he she"), words("you they"))
+_MINE = words("my our")
+_THEIRS = words("his her their")
+_SEEKING = frozenset(canonical(word) for word in words("search look"))
 _FIRST = words("i me my mine myself we us our ours")
 _THIRD = words("he him his himself she her hers herself they them their theirs")
 _ANYBODY = words("one someone somebody anyone person people they")
 """Words behind which "his" and "their" mean anybody's."""
-_ALL = words("all every each both whole entire")
+_ALL = words("all every each both whole entire everyone everybody")
 _TIMES = words("time times day night week month year kind kinds sort sorts at")
-_ANY = words("any everything everyone everybody list")
+_ANY = words("any everything list")
 
 
 def differ(pair: Pair) -> str:
     """Return the small words that make the difference ("behind ≠ near", "my ≠ their"), or nothing."""
-    return _preposition(pair) or _owner(pair) or _quantifier(pair)
+    return _preposition(pair) or _owner(pair) or _quantifier(pair) or _gerund(pair)
+
+
+def _gerund(pair: Pair) -> str:
+    """Find a noun that is another noun with "-ing": "a train", "a training"."""
+    ours, theirs = _nouns(pair.query), _nouns(pair.stored)
+    for key in ours.keys() & theirs.keys():
+        if ours[key].endswith("ing") != theirs[key].endswith("ing"):
+            return f"{ours[key]} ≠ {theirs[key]}"
+    return ""
+
+
+def _nouns(text: Text) -> dict[str, str]:
+    """Return the words that stand behind "a", "an" or "the", by their keys."""
+    behind = ((one, two) for one, two in pairwise(text.tokens) if one.key in ("a", "an", "the"))
+    return {two.key: two.surface.lower() for _, two in behind if two.kind is Kind.CONTENT}
 
 
 def _plain(text: Text) -> list[Token]:
@@ -51,9 +73,12 @@ def _preposition(pair: Pair) -> str:
     first, second = other[0][0].key, other[0][1].key
     both = {first, second}
     if both <= PREPOSITIONS:
-        return "" if frozenset(both) in _ALIKE else f"{first} ≠ {second}"
+        before = ours[ours.index(other[0][0]) - 1].key
+        is_alike = frozenset(both) in _ALIKE and not (before in _SEEKING and "for" in both)
+        return "" if is_alike else f"{first} ≠ {second}"
     is_asked_of = both in _SIDES or (both == {"i", "you"} and ours[0].key in AUXILIARIES)
-    return f"{first} ≠ {second}" if is_asked_of or both in _PEOPLE else ""
+    is_owned = both & _MINE and both & _THEIRS and _ANYBODY.isdisjoint(pair.query.words)
+    return f"{first} ≠ {second}" if is_asked_of or is_owned or both in _PEOPLE else ""
 
 
 def _owner(pair: Pair) -> str:
@@ -70,16 +95,26 @@ def _quantifier(pair: Pair) -> str:
     """Find "all" or "every" in one text only."""
     for text, other in ((pair.query, pair.stored), (pair.stored, pair.query)):
         found = _universal(text)
-        if found and not _universal(other) and _ANY.isdisjoint(other.words):
+        if found and not _universal(other) and _ANY.isdisjoint(other.words) and not _has_plural(found, text, other):
             return f"only one says {found}"
     return ""
+
+
+def _has_plural(quantifier: str, text: Text, other: Text) -> bool:
+    """Say whether the other text has what is quantified in the plural too: "all devices", "my devices"."""
+    said = text.words
+    at = said.index(quantifier) + 1
+    counted = next((word for word in said[at : at + 4] if word not in FUNCTION_WORDS), "")
+    return counted in other.words and "one" not in other.words and (counted == "people" or counted.endswith("s"))
 
 
 def _universal(text: Text) -> str:
     said = text.words
     for index, word in enumerate(said):
-        if word in _ALL and said[index - 1 : index] != ("at",) and not (
-            index + 1 < len(said) and said[index + 1] in _TIMES
+        if (
+            word in _ALL
+            and said[index - 1 : index] != ("at",)
+            and not (index + 1 < len(said) and said[index + 1] in _TIMES)
         ):
             return word
     return ""

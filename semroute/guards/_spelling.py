@@ -20,7 +20,9 @@ _FORMS = frozenset(
 _ROOT_CHARS = 4
 _NO_SLIPS = words("form saw ton pre nay tis fro amy ist")
 """Words of their own that only look like a misspelt function word."""
-_NO_ROOTS = words("state stat depart apart base comport port miss accord train part")
+_NO_ROOTS = words(
+    "state stat depart apart base port miss accord part glass custom customs good goods damage damages arm arms"
+)
 """Words that are no root of what begins with them: "state" and "statement"."""
 
 
@@ -29,7 +31,7 @@ def same_word(token: Token, other: Token) -> bool:
     first, second = token.surface.lower(), other.surface.lower()
     if first == second:
         return True
-    if not (first.isalpha() and second.isalpha()):
+    if not (first.isalpha() and second.isalpha()) or first in _NO_ROOTS or second in _NO_ROOTS:
         return False
     return _is_form(token.key, other.key) or _is_form(first, second) or _is_misspelt(token, other)
 
@@ -37,8 +39,6 @@ def same_word(token: Token, other: Token) -> bool:
 def _is_form(first: str, second: str) -> bool:
     root = _n_common(first, second)
     if root < _ROOT_CHARS:
-        return False
-    if first in _NO_ROOTS or second in _NO_ROOTS:
         return False
     endings = (first[root:], second[root:])
     return endings in _FORMS or endings[::-1] in _FORMS

@@ -59,7 +59,7 @@ error mistake
 app application
 info information
 doc document documentation
-config configuration configure
+setup config configuration configure
 admin administrator
 repo repository
 db database
@@ -201,6 +201,9 @@ permanently forever
 alter adjust
 damage harm
 damaged broken faulty defective
+reboot restart
+tyre tire
+reserve book reservation
 lost missing
 item product
 package parcel

@@ -10,15 +10,24 @@ from semroute.guards import _quantities as quantities
 from semroute.guards._numerals import append_date, is_currency_of_number, read_digits, read_word
 from semroute.guards._synonyms import canonical
 from semroute.guards._tokens import Kind, Token, Written
-from semroute.guards._words import FILLERS, FUNCTION_WORDS, words
+from semroute.guards._words import AUXILIARIES, FILLERS, FUNCTION_WORDS, PRONOUNS, words
 from semroute.guards._writing import fold, pieces, written
 
 MAX_CHARS = 4_000
 MAX_TOKENS = 600
 
 _QUOTED = re.compile(r'"\s*([^"]{1,200}?)\s*"' r"|(?<![\w'])'([^'\s](?:[^']{0,198}[^'\s])?)'(?!\w)")
+_SIGNS = re.compile(
+    r"(?<!\S)-[A-Za-z](?!\S)|\[[^\]\s]{1,12}-[^\]\s]{1,12}\]|(?<!\S)(?:[=<>+*%^~|\\]|[&|=<>+*!^~%]{2,3})(?=[\s?.,]|$)"
+    r"|[=!<>]=|&&|\|\||<<|>>|\+\+(?=\W|$)|(?<=\w)--(?=[?\s]|$)|(?<!\S)!(?=\w)|\d+ [/-] \d+|\\(?=[\s?.]|$)"
+)
+"""Operators, flags of one letter and ranges of letters, in which each sign and its case counts."""
 _NEGATIONS = words("not never no without none nobody nothing neither nor n't")
 _MARKS = frozenset(",.;:!?()[]{}\"'`-/\\…|~_。、，；：！？؟،।¿¡·•")
+_BEFORE_DEED = AUXILIARIES | PRONOUNS | words("to most commonly widely often not never least more get gets got best")
+"""Words behind which "used" is a deed, and no second-hand thing."""
+_AFTER_LETTER = words("from to by into of with and or is in on at for")
+"""Words that no article stands before."""
 _TITLE_SHARE = 0.6
 """From this share of capital words on, a text is a title, whose capitals name nothing."""
 _NAMES_IN_CAPITALS = {"us": "usa", "it": "IT", "who": "WHO"}
@@ -33,6 +42,8 @@ class Text(NamedTuple):
     """Lower-case words as written, marks included, contractions taken apart."""
     quoted: tuple[str, ...]
     """What stands in quotation marks, in lower-case words."""
+    signs: tuple[str, ...]
+    """Operators and short flags, in the order in which they stand."""
     is_cased: bool
     """Whether capital letters tell names from other words here."""
 
@@ -46,7 +57,13 @@ def analyse(text: str) -> Text | None:
         return None
     is_cased = _tells_names(raw)
     said = written(raw)
-    return Text(tuple(_tokens(said, is_cased)), tuple(entry.word for entry in said), _quoted(folded), is_cased)
+    return Text(
+        tuple(_tokens(said, is_cased)), tuple(entry.word for entry in said), _quoted(folded), _signs(folded), is_cased
+    )
+
+
+def _signs(folded: str) -> tuple[str, ...]:
+    return tuple(match.group() for match in _SIGNS.finditer(folded))
 
 
 def _tells_names(raw: list[tuple[str, str]]) -> bool:
@@ -74,7 +91,7 @@ def _tokens(said: list[Written], is_cased: bool) -> list[Token]:
         if entry.group == "word":
             n_taken, token = read_word(said, index)
             if token is None:
-                token = _word(entry, is_cased)
+                token = _in_context(said, index) or _word(entry, is_cased)
         elif entry.group == "number":
             n_taken, token = read_digits(said, index)
         else:
@@ -82,6 +99,20 @@ def _tokens(said: list[Written], is_cased: bool) -> list[Token]:
         append_date(tokens, token)
         index += n_taken
     return tokens
+
+
+def _in_context(said: list[Written], index: int) -> Token | None:
+    """Return the letter "a" where nothing follows that an article could stand before, and "used" before a noun."""
+    entry = said[index]
+    if entry.word == "used" and 0 < index < len(said) - 1:
+        before, after = said[index - 1].word, said[index + 1]
+        if after.group == "word" and after.word not in FUNCTION_WORDS and before not in _BEFORE_DEED:
+            return Token("secondhand", entry.surface, Kind.CONTENT)
+    if entry.word != "a" or (index + 1 < len(said) and said[index + 1].group in ("word", "number", "literal", "code")):
+        following = said[index + 1].word if entry.word == "a" else ""
+        if following not in _AFTER_LETTER:
+            return None
+    return Token("a", entry.surface, Kind.CONTENT, entry.may_name)
 
 
 def _word(entry: Written, is_cased: bool) -> Token:

@@ -9,7 +9,18 @@ from semroute.guards._tokens import Kind
 
 def differ(pair: Pair) -> str:
     """Return the code or the quotations that differ, or nothing."""
-    return _code(pair.query, pair.stored, "query") or _code(pair.stored, pair.query, "stored question") or _quotes(pair)
+    return (
+        _code(pair.query, pair.stored, "query")
+        or _code(pair.stored, pair.query, "stored question")
+        or _signs(pair)
+        or _quotes(pair)
+    )
+
+
+def _signs(pair: Pair) -> str:
+    """Compare operators, and short flags and ranges whose letter case matters: "-r" and "-R", "&&" and "&"."""
+    ours, theirs = pair.query.signs, pair.stored.signs
+    return "" if ours == theirs else f"{' '.join(ours) or 'no sign'} ≠ {' '.join(theirs) or 'no sign'}"
 
 
 def _code(text: Text, other: Text, side: str) -> str:

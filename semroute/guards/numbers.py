@@ -9,7 +9,7 @@ from semroute.guards._text import Text
 from semroute.guards._tokens import Kind, Token
 from semroute.guards._words import words
 
-_WEAK = words("one once first")
+_WEAK = words("one once first double")
 """Numbers that often count nothing ("which one", "first, …"); alone on one side they say nothing."""
 
 

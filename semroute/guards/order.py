@@ -6,6 +6,7 @@ from semroute.guards._inflection import lemma
 from semroute.guards._kinds import kind_of
 from semroute.guards._movement import (
     LINKS,
+    agrees_as_part,
     agrees_as_passive,
     agrees_without_agent,
     is_harmless,
@@ -55,6 +56,8 @@ def _order(pair: Pair, is_strict: bool) -> str:
         agrees = agrees_as_passive(query, stored)
         if agrees is not None:
             return "" if agrees else f"active ≠ passive: {_said(pair)}"
+    if agrees_as_part(query, stored) or agrees_as_part(stored, query):
+        return ""
     if _is_agentless(pair.query, pair.stored) and agrees_without_agent(query, stored):
         return ""
     if _is_agentless(pair.stored, pair.query) and agrees_without_agent(stored, query):

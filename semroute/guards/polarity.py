@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from semroute.guards._antonyms import are_opposites
 from semroute.guards._pair import Pair
 from semroute.guards._synonyms import canonical
@@ -13,9 +15,10 @@ _SOFT_NEGATIONS = words(
     "trouble problem issue fail failure fails failed error broken refuse lack impossible avoid prevent absence cannot"
 )
 """Words that may stand where the other text says "not"."""
-_TURNING = words("before after since until till except unless")
+_TURNING = words("before after since until till except unless outside")
 _COMMON = words("to from into in out on off up down for against and or")
 """Words with so many uses that they count as opposites only where all else is the same."""
+_KEEPING = words("keep keeps kept keeping")
 _MANY_WORDS = 5
 _MILD = {
     "after": words("when once if"),
@@ -50,7 +53,15 @@ def _negations(text: Text) -> list[str]:
         for index, token in enumerate(tokens)
         if token.kind is Kind.NEGATION
         and not (token.key == "no" and index == 0 and len(tokens) > 1 and tokens[1].key == ",")
-    ]
+    ] + _kept_from(text)
+
+
+def _kept_from(text: Text) -> list[str]:
+    """Return "from" where it forbids: "keep the camera from recording"."""
+    said = text.words
+    if _KEEPING.isdisjoint(said):
+        return []
+    return ["from" for one, two in pairwise(said) if one == "from" and two.endswith("ing")]
 
 
 def _opposites(pair: Pair) -> str:

@@ -8,14 +8,17 @@ from semroute.guards._modality import modality_differs
 from semroute.guards._pair import Pair
 from semroute.guards._text import Text
 from semroute.guards._tokens import Kind
-from semroute.guards._words import AUXILIARIES, JOINERS, PAST, PREPOSITIONS, PRESENT, QUESTION_WORDS, words
+from semroute.guards._words import AUXILIARIES, FILLERS, JOINERS, PAST, PREPOSITIONS, PRESENT, QUESTION_WORDS, words
 
 _STARTS = frozenset('.?!,:;("')
 _AMOUNTS = words("many much long often old far tall big soon fast late")
 _WHAT = (
-    dict.fromkeys(words("way ways step steps procedure process method methods tips approach"), "how")
+    dict.fromkeys(
+        words("way ways step steps procedure process method methods tips approach technique techniques"), "how"
+    )
     | dict.fromkeys(words("reason reasons cause causes caused"), "why")
-    | dict.fromkeys(words("cost price"), "how much")
+    | dict.fromkeys(words("cost price fee fees"), "how much")
+    | {"deadline": "when"}
 )
 """What "what is the …" asks for in truth."""
 _WHAT_AT_ONCE = {"time": "when", "date": "when", "day": "when", "year": "when", "place": "where", "person": "who"}
@@ -26,7 +29,11 @@ _SKIPPED = words(
 )
 _ASKING = AUXILIARIES | words("to many much long often")
 _ONE = words("i we you one be people someone")
-_COMPARING = words("differ different feel")
+_PLEAS = words(
+    "write translate give list explain summarise summarize tell name describe suggest recommend draft define rewrite"
+)
+"""What one asks the one who answers to do: "can you explain …" asks no yes or no."""
+_COMPARING = words("differ differs differentiate different feel feels")
 """Verbs after which "how" asks what something is like."""
 _TELLING = words("me know explain tell understand wonder wondering")
 _LEADS = _TELLING | words("in for at by from on to of and")
@@ -35,9 +42,7 @@ _TIMES = (
     | dict.fromkeys(PRESENT | {"happens"}, "present")
     | {"will": "future", "have": "perfect", "has": "perfect"}
 )
-_OTHER_TIMES = frozenset(
-    frozenset(pair) for pair in (("past", "present"), ("past", "future"), ("perfect", "future"))
-)
+_OTHER_TIMES = frozenset(frozenset(pair) for pair in (("past", "present"), ("past", "future"), ("perfect", "future")))
 _ORDERS = words(
     "please write translate give list explain summarise summarize draft create order cancel reset show tell make "
     "convert calculate compute name find delete remove add change describe generate compose define compare suggest "
@@ -52,10 +57,17 @@ _SAME = frozenset(frozenset(pair) for pair in (("what", ""), ("how", "")))
 def differ(pair: Pair) -> str:
     """Return the question words when they differ ("who ≠ when"), or the tenses, or nothing."""
     first, second = asked(pair.query), asked(pair.stored)
-    if first != second and frozenset((first, second)) not in _SAME:
+    if first != second and frozenset((first, second)) not in _SAME and not _is_sought(pair, first, second):
         return f"{first or 'no question word'} ≠ {second or 'no question word'}"
     modality = "" if is_statement(pair) else modality_differs(pair, first, second)
     return modality or _which(pair) or _tense(pair.query, pair.stored)
+
+
+def _is_sought(pair: Pair, first: str, second: str) -> bool:
+    """Say whether one asks how and the other where to find the same: "how do I find my IBAN"."""
+    return {first, second} == {"how", "where"} and all(
+        text.words[3:4] == ("find",) for text in (pair.query, pair.stored)
+    )
 
 
 def _which(pair: Pair) -> str:
@@ -116,6 +128,8 @@ def _refined(said: tuple[str, ...], index: int) -> str:
     if word == "how":
         if rest and rest[0] in _AMOUNTS:
             return f"how {rest[0]}"
+        if rest[:1] in (("is",), ("are",), ("was",)) and "like" in rest[1:5]:
+            return "what"
         return "what" if rest[:1] == ("about",) or not _COMPARING.isdisjoint(rest) else "how"
     if word in ("what", "which"):
         if rest and rest[0] in _WHAT_AT_ONCE:
@@ -153,15 +167,21 @@ def _yes_or_no(said: tuple[str, ...], index: int) -> str:
         asked_for = next((i for i, word in enumerate(rest) if word in QUESTION_WORDS), None)
         if asked_for is not None:
             return _refined(said, index + asked_for)
+    is_plea = rest[0] in ("can", "could", "would", "will") and rest[1:2] == ("you",)
+    if is_plea and not _PLEAS.isdisjoint([word for word in rest[2:] if word not in FILLERS][:1]):
+        return ""
     return "" if rest[0] == "let" else "yes or no"
 
 
 def _tense(query: Text, stored: Text) -> str:
     """Compare when the questions are set; questions of opinion ("what is/was your best …") have no time."""
     first, second = _auxiliary(query), _auxiliary(stored)
+    times = frozenset((_TIMES.get(first), _TIMES.get(second)))
+    if "future" in times and times in _OTHER_TIMES:
+        return f"{first} ≠ {second}"
     if not _OPINION.isdisjoint(query.words) and not _OPINION.isdisjoint(stored.words):
         return ""
-    if frozenset((_TIMES.get(first), _TIMES.get(second))) in _OTHER_TIMES:
+    if times in _OTHER_TIMES:
         return f"{first} ≠ {second}"
     return ""
 

@@ -6,11 +6,12 @@ from semroute.guards import _small_words as small_words
 from semroute.guards._pair import Pair
 from semroute.guards._synonyms import LIGHT_KEYS, canonical
 from semroute.guards._text import Text
-from semroute.guards._tokens import Token
+from semroute.guards._tokens import Kind, Token
 from semroute.guards._words import words
 from semroute.guards.question import asked, is_statement
 
 _NONE: frozenset[str] = frozenset()
+_COUNTED = (Kind.CONTENT, Kind.NUMBER, Kind.LITERAL, Kind.NEGATION)
 _IMPLIED = {
     word: frozenset(canonical(said) for said in words(implied))
     for word, implied in (
@@ -33,6 +34,21 @@ _ADDED = frozenset(
         "major common"
     )
 )
+_DEEDS = frozenset(
+    canonical(word)
+    for word in words(
+        "get make give take bring go want need help tell come try use see say ask think find explain describe show "
+        "suggest recommend feel offer keep stay start wonder happen"
+    )
+)
+_SAME_DEEDS = frozenset(
+    frozenset(canonical(word) for word in row.split("-"))
+    for row in words(
+        "see-find get-find tell-explain bring-take suggest-recommend explain-describe get-take get-see think-feel "
+        "think-say get-come get-go say-tell take-use get-use need-use need-want get-start want-try need-take give-offer"
+    )
+)
+"""Light verbs that may stand for one another."""
 _MUCH_SHARED = 4
 _MANY_WORDS = 2
 
@@ -47,15 +63,34 @@ def _content(pair: Pair) -> str:
     implied = _IMPLIED.get(asked(pair.query), _NONE) & _IMPLIED.get(asked(pair.stored), _NONE)
     if implied:
         ours, theirs = ([token for token in side if token.key not in implied] for side in (ours, theirs))
-    if not ours and not theirs:
-        return _verb(pair)
+    light = "" if is_statement(pair) else _light_deed(pair)
+    if light or (not ours and not theirs):
+        return light or _verb(pair)
     if not ours or not theirs:
         ours, theirs = _binding(ours), _binding(theirs)
-    if (not ours and not theirs) or _is_reworded(pair, ours, theirs):
+    is_substituted = not is_statement(pair) and _is_substituted(pair)
+    if (not ours and not theirs) or (_is_reworded(pair, ours, theirs) and not is_substituted):
         return ""
     if ours and theirs:
         return f"{_said(ours)} ≠ {_said(theirs)}"
     return f"only the query says {_said(ours)}" if ours else f"only the stored question says {_said(theirs)}"
+
+
+def _is_substituted(pair: Pair) -> bool:
+    """Say whether one run of words stands where the other text has another one: between the same neighbours."""
+    renamed = dict(pair.shared)
+    one, two = _run(pair.query, pair.only_query, renamed), _run(pair.stored, pair.only_stored, {})
+    return one is not None and one == two and one != ("", "")
+
+
+def _run(text: Text, left: tuple[Token, ...], renamed: dict[str, str]) -> tuple[str, str] | None:
+    """Return the neighbours of the words that are left over, if those stand in one run."""
+    tokens = [token for token in text.tokens if token.kind in _COUNTED]
+    places = [index for index, token in enumerate(tokens) if token in left]
+    if not places or places[-1] - places[0] != len(places) - 1:
+        return None
+    keys = ["", *(renamed.get(token.key, token.key) for token in tokens), ""]
+    return keys[places[0]], keys[places[-1] + 2]
 
 
 def _is_reworded(pair: Pair, ours: list[Token], theirs: list[Token]) -> bool:
@@ -91,6 +126,16 @@ def _verb(pair: Pair) -> str:
     theirs = [token for token in pair.only_stored if token.key in _PLAIN_VERBS]
     telling = any(token.key in _TELLING_VERBS for token in (*ours, *theirs))
     return f"{_said(ours)} ≠ {_said(theirs)}" if ours and theirs and telling else ""
+
+
+def _light_deed(pair: Pair) -> str:
+    """Find one light verb in the place of another: "find a doctor", "recommend a doctor"."""
+    if not (len(pair.only_query) == len(pair.only_stored) == 1):
+        return ""
+    one, two = pair.only_query[0], pair.only_stored[0]
+    if one.key == two.key or not _is_substituted(pair) or frozenset((one.key, two.key)) in _SAME_DEEDS:
+        return ""
+    return f"{one.surface} ≠ {two.surface}" if {one.key, two.key} <= _DEEDS else ""
 
 
 def _binding(tokens: list[Token]) -> list[Token]:
