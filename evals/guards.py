@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--label")
     parser.add_argument("--texts", help="FILE:ID:TEXT, where the pairs hold ids")
     parser.add_argument("--model", default="sentence-transformers/all-MiniLM-L6-v2")
-    parser.add_argument("--threshold", type=float, default=0.90)
+    parser.add_argument("--threshold", type=float, default=0.88)
     parser.add_argument("--every", type=int, default=1, help="measure every n-th pair only")
     args = parser.parse_args()
 

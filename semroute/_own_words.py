@@ -67,6 +67,13 @@ OWN_STATE: Final = _patterns(
     how (?:much|many) (?:\w+ )?(?:is|are) (?:there |left |still )*(?:in|on) (?:my|our) \w+
     (?:when|where) (?:was|were|did) (?:i|we) last
     did (?:my|our) (?:\w+ ){{1,3}}(?:get|go|come|arrive|clear)
+    what(?:'s| is| are| do i have) (?:\w+ )?(?:in|on) (?:my|our) (?!{_GENERAL})\w+
+    (?:summari[sz]e|read|check|show(?: me)?|list|open|search) (?:all |through )?(?:of )?(?:my|our) (?:\w+ )?(?:emails?
+      |e-mails?|messages?|mails?|inbox|calendar|meetings?|appointments?|orders?|transactions?|tickets?|cart|basket)
+    ^(?:so )?(?:has|have|did) (?:it|they|you guys) (?:been )?(?:ship(?:ped)?|arrived?|sent|dispatched
+      |delivered)(?: it| them)?(?: yet| out| already)*$
+    (?:what|which) (?:email|e-mail|phone|address|card|name) (?:\w+ )?do you have (?:for|of|on) (?:me|us)
+    my (?:order|account|booking|customer|reference|tracking|policy|claim|ticket|case) (?:number|no|id) is
     (?:has|have|did|is) (?:any|some)(?:one|body) .*\b(?:my|our) (?:\w+ )?{_THING}
     who(?:'s| is) (?:handling|working on|dealing with|looking (?:at|into)|assigned to) (?:my|our|the) \w+
     what (?:grades?|marks?|scores?|results?) (?:did|have) (?:i|we)

@@ -71,6 +71,11 @@ CHANGES_BY_THE_HOUR: Final = _words(
     (?:is|are) there (?:any |still |an? )*(?:\w+ )?(?:seats?|tables?|rooms?|tickets?|places?|spots?|slots?) (?:left
       |free|available)(?: .*)?
     (?:are|is) (?:you|they|the \S+|\S+) (?:still )?open$|in stock|traffic (?:on|in|to|like)|wait(?:ing)? times?
+    how (?:hot|cold|warm|windy|humid) is it (?:in|at|outside|there|here)(?: .*)?
+    any (?:\w+ )?(?:delays|disruptions|cancellations|outages|incidents) (?:on|at|in|for|today)(?: .*)?
+    (?:bitcoin|btc|ethereum|eth|dogecoin|solana) (?:value|worth)
+    ^(?:\d+ )?(?:usd|eur|gbp|jpy|chf|cad|aud|inr|cny|dollars?|euros?|pounds?|yen) (?:to|in|into) (?:usd|eur|gbp|jpy
+      |chf|cad|aud|inr|cny|dollars?|euros?|pounds?|yen)$
     next (?:bus|train|tram|ferry|flight|shuttle|metro|game|match)|(?:the )?market doing|how many people are online
     """
 )

@@ -273,6 +273,11 @@ def _semantic(words: str, trail: Trail, threshold: float, rules: Rules, now: flo
         trail.failures.append(str(failure))
         return trail.miss(str(failure))
     for candidate in candidates:
+        if candidate.id == trail.address.exact:  # stored since the exact tier was read: the very same request
+            entry = yield from _fetch(trail, candidate.id)
+            if entry is not None:
+                return Hit(entry.answer, _explain_hit("l1", "the same request was just answered", entry, now))
+            continue
         if not candidate.similarity >= threshold:
             trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity))
             continue
@@ -285,17 +290,22 @@ def _semantic(words: str, trail: Trail, threshold: float, rules: Rules, now: flo
     return trail.miss(_why_none(trail.considered, threshold))
 
 
+def _fetch(trail: Trail, entry_id: str) -> Generator[Step, Any, Entry | None]:
+    """Return the entry of a candidate with its answer, or None where it is gone."""
+    try:
+        found: Found = yield Get(Address(trail.address.shard, trail.address.partition, entry_id))
+    except StepFailed as failure:
+        trail.failures.append(str(failure))
+        return None
+    return found.entry if found.alias is None else None
+
+
 def _serve(
     words: str, candidate: Candidate, verdicts: tuple[Verdict, ...], trail: Trail, rules: Rules, now: float
 ) -> Generator[Step, Any, Hit | None]:
     """Fetch the payload of the one candidate that is served, and point the exact tier at it."""
-    address = Address(trail.address.shard, trail.address.partition, candidate.id)
-    try:
-        found: Found = yield Get(address)
-    except StepFailed as failure:
-        trail.failures.append(str(failure))
-        return None
-    if found.entry is None or found.alias is not None:
+    entry = yield from _fetch(trail, candidate.id)
+    if entry is None:
         return None
     p_reusable = min((v.p_reusable for v in verdicts if v.p_reusable is not None), default=None)
     alias = Alias(trail.address, candidate.id, words, candidate.similarity, p_reusable, rules.policy.version, now)
@@ -305,15 +315,15 @@ def _serve(
         trail.failures.append(str(failure))
     explanation = _explain_hit(
         "l2",
-        f"the same question in other words: {_quoted(found.entry.query)}",
-        found.entry,
+        f"the same question in other words: {_quoted(entry.query)}",
+        entry,
         now,
         similarity=candidate.similarity,
         p_reusable=p_reusable,
         verdicts=verdicts,
         trail=trail,
     )
-    return Hit(found.entry.answer, explanation)
+    return Hit(entry.answer, explanation)
 
 
 def _judge(words: str, candidate: Candidate, guards: tuple[Guard, ...]) -> Generator[Step, Any, tuple[Verdict, ...]]:

@@ -23,8 +23,8 @@ class Policy:
     """
 
     version: str = "default"
-    threshold: float = 0.90
-    """Needed where no learned verifier stands behind the gate."""
+    threshold: float = 0.88
+    """Needed where the lexical guards stand behind the gate and no learned verifier; evals/README.md says why."""
     verified_threshold: float = 0.85
     """Needed where a learned verifier looks at every candidate."""
     strict_threshold: float = 0.95

@@ -98,6 +98,8 @@ class Scope:
 def _check_text(name: str, value: object) -> None:
     if value is not None and not isinstance(value, str):
         raise ConfigError(f"{name} must be a string or None, not {value!r}: write str(...) round it")
+    if isinstance(value, str) and not value.strip():
+        raise ConfigError(f"{name} must not be blank, or all who have none would share answers: leave it out (None)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from semroute.result import Lookup, Update
 
 logger = logging.getLogger("semroute")
+
+_MEANING: Mapping[str, str] = {
+    "open": "keeps failing and is left alone for a while",
+    "half_open": "is tried again",
+    "closed": "works again",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ class Counters:
             self._count(event)
             level = self._level(event) if isinstance(event, StateEvent) else logging.NOTSET
         if isinstance(event, StateEvent):
-            logger.log(level, "%s is %s: %s", event.part, event.state.replace("_", "-"), event.reason)
+            logger.log(level, "the %s %s: %s", event.part, _MEANING[event.state], event.reason)
 
     def _level(self, event: StateEvent) -> int:
         was_down = event.part in self._down

@@ -282,7 +282,7 @@ class TestSemanticTier:
         assert isinstance(result, Hit)
         assert (result.tier, result.hit_id, result.answer.text) == ("l2", "entry", "the answer of entry")
         told = result.explanation
-        assert (told.similarity, told.p_reusable, told.threshold, told.threshold_from) == (0.97, 0.98, 0.90, "default")
+        assert (told.similarity, told.p_reusable, told.threshold, told.threshold_from) == (0.97, 0.98, 0.88, "default")
         assert by.kinds == ["Get", "Embed", "Route", "Search", "Judge", "Get", "Put"]
         assert by.of(Put)[0].record == Alias(ADDRESS, "entry", QUESTION, 0.97, 0.98, "default", NOW)
 
@@ -302,14 +302,14 @@ class TestSemanticTier:
         assert "nothing is stored" in result.explanation.reason
 
     def test_a_candidate_under_the_threshold_is_never_shown_to_a_guard(self) -> None:
-        by = hand(Search=[candidate(similarity=0.899)])
+        by = hand(Search=[candidate(similarity=0.879)])
         result = look(by)
         assert isinstance(result, Miss)
-        assert "0.899, under 0.90" in result.explanation.reason
+        assert "0.879, under 0.88" in result.explanation.reason
         assert not by.of(Judge)
 
     def test_a_candidate_at_the_threshold_may_be_served(self) -> None:
-        by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate(similarity=0.90)])
+        by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate(similarity=0.88)])
         assert isinstance(look(by), Hit)
 
     def test_a_similarity_that_is_no_number_is_never_served(self) -> None:

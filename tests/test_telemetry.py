@@ -74,8 +74,8 @@ def test_a_part_that_goes_down_is_logged_once_and_once_when_it_is_back(caplog: p
             counters.on(StateEvent("store", state, "StoreError: gone"))
             counters.on(FailureEvent("store", "gone"))
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "store is open: StoreError: gone"),
-        ("INFO", "store is closed: StoreError: gone"),
+        ("WARNING", "the store keeps failing and is left alone for a while: StoreError: gone"),
+        ("INFO", "the store works again: StoreError: gone"),
     ]
 
 

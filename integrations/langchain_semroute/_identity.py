@@ -32,6 +32,8 @@ _IDLE_ARGUMENTS = frozenset(
     | {"ls_structured_output_format", "structured_output_format"}
 )
 """Arguments of a call that do not change its answer."""
+_IDLE_PARAMETERS = _IDLE_FIELDS - {"name"}
+"""Identifying parameters that do not change an answer. A name that a model gives there is its author's to choose."""
 _SAYS_NOTHING = frozenset(
     {"_type", "stop", "tools", "tool_choice", "functions", "function_call", "response_format"}
     | {"parallel_tool_calls", "strict"}
@@ -136,7 +138,7 @@ def _unread(described: JSON, arguments: str, *, is_trusted: bool) -> Identity:
 
 
 def _identity(described: JSON, pairs: Mapping[str, object]) -> Identity:
-    told = {key: value for key, value in pairs.items() if key not in _IDLE_ARGUMENTS | _IDLE_FIELDS}
+    told = {key: value for key, value in pairs.items() if key not in _IDLE_ARGUMENTS | _IDLE_PARAMETERS}
     arguments = {key: plain(value) for key, value in told.items()}
     fields = described.get("kwargs") if isinstance(described, dict) else None
     named: dict[str, JSON] = {**(fields if isinstance(fields, dict) else {}), **arguments}

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
+from langchain_core.load import dumps
 from langchain_core.outputs import Generation
 
 from langchain_semroute import _codec
@@ -26,10 +27,13 @@ from semroute.errors import ConfigError
 from semroute.result import Hit, Lookup
 
 if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel, LanguageModelInput
     from langchain_core.messages import BaseMessage
 
+    from semroute.cache import Trace
     from semroute.request import Request
     from semroute.stores import Store
+    from semroute.telemetry import Stats
 
 LOOKED_UP = "semroute: this call was looked up already"
 """Stands for an `llm_string` where a cached model has done the lookup itself."""
@@ -162,6 +166,46 @@ class SemrouteCache(BaseCache):
     async def aclear(self, **kwargs: Any) -> None:
         """Do what `clear` does, without ever blocking the event loop."""
         await asyncio.to_thread(self.clear, **kwargs)
+
+    # --- the core's care, for this cache ------------------------------------------------------------------------
+
+    def invalidate(self, **named: Any) -> int:
+        """Remove the answers that all that is named applies to; see `SemanticCache.invalidate`."""
+        return self.core.invalidate(**named)
+
+    def feedback(self, hit_id: str, *, correct: bool) -> int:
+        """Say whether a hit was right; see `SemanticCache.feedback`."""
+        return self.core.feedback(hit_id, correct=correct)
+
+    def explain(self, model: BaseChatModel, input: LanguageModelInput) -> Trace:
+        """Walk through the lookup of a model's call as it would go; nothing is served, stored or counted.
+
+        Raises ConfigError for a call that is never cached, StoreError where the store cannot be opened.
+        """
+        messages = model._convert_input(input).to_messages()
+        described = (dumps([message.model_copy(update={"id": None}) for message in messages]), model._get_llm_string())
+        try:
+            if isinstance(model.cache, SemrouteCache):
+                return self.core.explain(model.cache.asker.of_call(model, messages, None, {}))
+            return self.core.explain(self.asker.of_strings(*described, self._identities))
+        except Unsure as doubt:
+            raise ConfigError(f"a call of this model is not cached: {doubt}") from doubt
+
+    def stats(self) -> Stats:
+        """Return what has been counted since the cache was made."""
+        return self.core.stats()
+
+    def preload(self) -> None:
+        """Open the store and load the model now; see `SemanticCache.preload`."""
+        self.core.preload()
+
+    def flush(self) -> None:
+        """Wait until every background update is stored."""
+        self.core.flush()
+
+    def close(self) -> None:
+        """Store what is queued and let go of the store; using the cache again opens it again."""
+        self.core.close()
 
     # --- for cached models -------------------------------------------------------------------------------------
 

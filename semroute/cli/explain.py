@@ -124,7 +124,8 @@ def _page(explained: Explained) -> Group:
         title = "asked with another model, settings or history"
         parts += [_candidates(title, explained.elsewhere), Text()]
     result = Text(explanation.tier, style=f"bold {colour}")
-    result.append(f"  {explanation.reason}", style="default not bold")
+    reason = "stored for another model, settings or history only" if explained.elsewhere else explanation.reason
+    result.append(f"  {reason}", style="default not bold")
     if explanation.threshold is not None:
         result.append(f"  (threshold {explanation.threshold:.2f}, {explanation.threshold_from})", style="dim not bold")
     return Group(*parts, result)
