@@ -42,9 +42,9 @@ def test_an_inner_block_inherits_what_it_does_not_name_and_collects_tags() -> No
         assert bound().tags == ("x",)
 
 
-def test_an_empty_name_is_a_name_and_not_inheritance() -> None:
-    with scope(tenant="a"), scope(tenant=""):
-        assert bound().scope == Scope(tenant="")
+def test_a_blank_name_is_refused_and_does_not_mean_the_outer_one() -> None:
+    with scope(tenant="a"), pytest.raises(ConfigError, match="tenant must not be blank"), scope(tenant=""):
+        pass
 
 
 def test_a_binding_taken_earlier_can_be_bound_again() -> None:

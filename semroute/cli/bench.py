@@ -41,7 +41,7 @@ def lookup(
             "--store", metavar="URL", help="Where to put the entries; default: a file that is removed afterwards."
         ),
     ] = None,
-    entries: Annotated[int, typer.Option("--entries", metavar="N", min=1_000, max=100_000)] = 10_000,
+    entries: Annotated[int, typer.Option("--entries", metavar="N", min=100, max=100_000)] = 10_000,
     clients: Annotated[int, typer.Option("--clients", metavar="C", min=1, max=10_000)] = 16,
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.1, max=600.0, help="Time for the rounds, and for each load.")

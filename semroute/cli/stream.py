@@ -51,8 +51,23 @@ class Row(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_left_out(cls, given: object) -> object:
-        """Take null for a value that is left out."""
-        return {key: value for key, value in given.items() if value is not None} if isinstance(given, dict) else given
+        """Take null, and a blank tenant or model, for a value that is left out."""
+        if not isinstance(given, dict):
+            return given
+        blank = {name for name in ("tenant", "model") if isinstance(given.get(name), str) and not given[name].strip()}
+        return {key: value for key, value in given.items() if value is not None and key not in blank}
+
+    @field_validator("history", mode="before")
+    @classmethod
+    def _plain_turns(cls, history: object) -> object:
+        """Take plain texts for turns of user and assistant, by turns, the user's first."""
+        if not isinstance(history, list):
+            return history
+        speakers = ("user", "assistant")
+        return [
+            {"role": speakers[at % 2], "content": turn} if isinstance(turn, str) else turn
+            for at, turn in enumerate(history)
+        ]
 
     @field_validator("query", "answer_class", "model")
     @classmethod

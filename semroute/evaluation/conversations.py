@@ -138,7 +138,7 @@ def _request(row: Row, history: str, query: str) -> Request:
         text_of(row, query),
         history=_messages(turns, history),
         system=system if isinstance(system, str) else "",
-        scope=Scope(tenant=tenant if isinstance(tenant, str) else None),
+        scope=Scope(tenant=tenant if isinstance(tenant, str) and tenant.strip() else None),
     )
 
 

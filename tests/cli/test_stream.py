@@ -102,3 +102,17 @@ def test_an_answer_is_made_from_the_class_where_the_stream_gives_none() -> None:
 
 def test_the_packaged_stream_is_read_by_the_same_rules() -> None:
     assert len(packaged_stream().rows) >= 400
+
+
+def test_a_history_may_be_plain_texts_of_user_and_assistant_by_turns(tmp_path: Path) -> None:
+    (one,) = read_stream(written(tmp_path, json.dumps({**GOOD, "history": ["Hi", "Hello!", "Bikes?"]}))).rows
+    assert [(turn.role, turn.content) for turn in one.history] == [
+        ("user", "Hi"),
+        ("assistant", "Hello!"),
+        ("user", "Bikes?"),
+    ]
+
+
+def test_a_blank_tenant_or_model_is_left_out(tmp_path: Path) -> None:
+    (one,) = read_stream(written(tmp_path, json.dumps({**GOOD, "tenant": "", "model": " "}))).rows
+    assert (one.tenant, one.model) == (None, "small")
