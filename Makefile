@@ -26,9 +26,11 @@ bench: $(READY)
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
 
-# torch first and by its version: what asks for torch later finds it there, and no CUDA build is fetched.
+# torch first and by its version: what asks for torch later finds it there, and where pip is set up for the CPU build
+# no other one is fetched.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "semroute needs Python 3.11 or newer; set PYTHON=")'
+	@echo "Making .venv: torch and the rest, about 2 GB on disk; this takes a minute or more."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'

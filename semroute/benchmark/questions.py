@@ -21,11 +21,9 @@ _THINGS: Final = (
     "the job description", "a gift voucher", "the recipe card", "a product page", "the access log",
 )  # fmt: skip
 _PLACES: Final = (
-    "in the billing console", "in the warehouse app", "in the staff portal", "in the mobile client",
-    "in the shop editor", "in the planning board", "in the reporting suite", "in the document vault",
-    "in the service desk", "in the media library", "in the partner area", "in the payroll module",
-    "in the booking system", "in the learning hub", "in the design studio", "in the fleet tracker",
-    "in the lab notebook", "in the ticket shop", "in the map viewer", "in the chat sidebar",
+    "in billing", "in logistics", "in payroll", "in reporting", "in planning", "in sales", "in support",
+    "in marketing", "in finance", "in security", "in accounting", "in hosting", "in booking", "in training",
+    "in design", "in purchasing", "in research", "in ticketing", "in mapping", "in messaging",
 )  # fmt: skip
 _ROLES: Final = (
     "as a guest", "as a team lead", "with a keyboard shortcut", "without an admin", "on a tablet", "on a phone",
@@ -55,7 +53,7 @@ PARAPHRASES: Final = len(_OTHER_WORDS)
 
 
 def stored_question(number: int) -> str:
-    """Return the stored question of a number below STORED; 10 to 20 tokens, all distinct."""
+    """Return the stored question of a number below STORED; about 15 tokens, all distinct."""
     return f"How do I {_deed(number)}?"
 
 
