@@ -369,7 +369,7 @@ def _rules_of(settings: Settings, policy: Policy | None, guards: Iterable[Guard]
     if policy is not None and settings.threshold is not None:
         raise ConfigError("give either a policy or a threshold, not both")
     if policy is None:
-        policy = Policy() if settings.threshold is None else _fixed_policy(settings.threshold)
+        policy = Policy() if settings.threshold is None else Policy.fixed(settings.threshold)
     return flow.Rules(
         policy=policy,
         guards=lexical_guards() if guards is None else tuple(guards),
@@ -377,16 +377,4 @@ def _rules_of(settings: Settings, policy: Policy | None, guards: Iterable[Guard]
         admission=AdmissionLimits(max_bytes=settings.max_answer_bytes),
         require_scope=settings.require_scope,
         k=settings.candidates,
-    )
-
-
-def _fixed_policy(threshold: float) -> Policy:
-    """Return a policy whose ordinary threshold is the given one; the strict one stays at least as strict."""
-    default = Policy()
-    return Policy(
-        version=f"threshold {threshold:g}",
-        threshold=threshold,
-        verified_threshold=threshold,
-        strict_threshold=max(threshold, default.strict_threshold),
-        floor=min(threshold, default.floor),
     )

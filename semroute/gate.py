@@ -6,7 +6,7 @@ Low confidence only ever makes it stricter, and a bypass always wins.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from semroute.errors import ConfigError
 
@@ -35,6 +35,18 @@ class Policy:
     """No threshold is lowered below it."""
     min_confidence: float = 0.80
     """A decision with less confidence is treated as unsure."""
+
+    @classmethod
+    def fixed(cls, threshold: float) -> Self:
+        """Return the policy of one threshold; where the router is unsure it stays at least as strict as the default."""
+        default = cls()
+        return cls(
+            version=f"threshold {threshold:g}",
+            threshold=threshold,
+            verified_threshold=threshold,
+            strict_threshold=max(threshold, default.strict_threshold),
+            floor=min(threshold, default.floor),
+        )
 
     def __post_init__(self) -> None:
         if not self.version.strip():

@@ -22,19 +22,7 @@ def read_policy(named: str | None) -> Policy:
         threshold = float(named)
     except ValueError:
         return _from_file(Path(named))
-    return fixed_policy(threshold)
-
-
-def fixed_policy(threshold: float) -> Policy:
-    """Return the policy of a fixed threshold, as the setting `threshold` of a cache makes it. Raises ConfigError."""
-    default = Policy()
-    return Policy(
-        version=f"threshold {threshold:g}",
-        threshold=threshold,
-        verified_threshold=threshold,
-        strict_threshold=max(threshold, default.strict_threshold),
-        floor=min(threshold, default.floor),
-    )
+    return Policy.fixed(threshold)
 
 
 def _from_file(path: Path) -> Policy:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from semroute.errors import ConfigError, EmbedderError
 from semroute.evaluation.metrics import PairOutcome
 from semroute.evaluation.pairs import Pair, evaluate_pairs, pairs_of
-from semroute.evaluation.policies import fixed_policy
 from semroute.gate import Policy
 from semroute.testing.embedders import FailingEmbedder
 
@@ -64,7 +63,7 @@ def test_a_paraphrase_under_the_threshold_is_a_miss_that_keeps_its_score() -> No
 
 
 def test_the_policy_decides_what_is_a_hit_and_not_what_it_scores() -> None:
-    outcome = outcome_of(STORED, NEAR, 0.6, fixed_policy(0.55))
+    outcome = outcome_of(STORED, NEAR, 0.6, Policy.fixed(0.55))
     assert outcome.is_hit
     assert outcome.score == pytest.approx(0.6)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from semroute.evaluation.metrics import OperatingPoint
-from semroute.evaluation.policies import fixed_policy
 from semroute.evaluation.stream import Insert, Point, Question, evaluate_stream
 from semroute.gate import Policy
 from semroute.testing.embedders import HashEmbedder
@@ -75,7 +74,7 @@ def test_what_bypasses_the_cache_is_neither_served_nor_stored_by_the_rules(inser
 
 def test_the_policy_given_is_the_one_that_promises() -> None:
     stream = [(REPORT, "a"), ("How do I export the whole sales report?", "a")]
-    closed, wide = points(stream, 1.0, policy=fixed_policy(1.0)), points(stream, 1.0, policy=fixed_policy(0.5))
+    closed, wide = points(stream, 1.0, policy=Policy.fixed(1.0)), points(stream, 1.0, policy=Policy.fixed(0.5))
     assert closed[0].promised == OperatingPoint(0.0, 0.0, None)
     assert wide[0].best == closed[0].best
 
