@@ -9,7 +9,8 @@ demo: $(READY)
 	$(BIN)/semroute demo $(if $(STORE),--store $(STORE))
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not alone'
+	$(BIN)/pytest -m alone
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

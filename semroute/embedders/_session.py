@@ -15,15 +15,22 @@ if TYPE_CHECKING:
     from semroute.embedders._folder import Model
 
 
+def require_runtime() -> None:
+    """Raise MissingExtra where ONNX Runtime or the tokenizers are not installed, before a model is looked for."""
+    try:
+        import onnxruntime  # noqa: F401  # only whether it is there
+        import tokenizers  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("OnnxEmbedder", "embed") from error
+
+
 class Session:
     """Runs a model on one thread a text, for at most `workers` texts at once; safe to share between threads."""
 
     def __init__(self, model: Model, *, workers: int) -> None:
-        try:
-            import onnxruntime
-            from tokenizers import Tokenizer
-        except ImportError as error:
-            raise MissingExtra("OnnxEmbedder", "embed") from error
+        import onnxruntime
+        from tokenizers import Tokenizer
+
         self.model = model
         self.workers = workers
         # More runs than cores would only take turns on them, each with its own scratch memory.

@@ -153,8 +153,9 @@ class OnnxEmbedder:
 
     def _open(self) -> Session:
         from semroute.embedders._models import Search, find_model
-        from semroute.embedders._session import Session
+        from semroute.embedders._session import Session, require_runtime
 
+        require_runtime()
         search = Search(
             model_dir=_folder(self._model_dir, MODEL_DIR_VARIABLE),
             cache_dir=_folder(self._cache_dir, CACHE_DIR_VARIABLE) or _user_cache_dir(),

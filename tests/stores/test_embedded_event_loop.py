@@ -14,6 +14,8 @@ import pytest
 from semroute.stores.embedded import EmbeddedStore
 from semroute.testing.entries import EMBEDDER, NOW, make_address, make_entry, make_vector
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
