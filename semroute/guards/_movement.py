@@ -11,6 +11,8 @@ LINKS = JOINERS | PREPOSITIONS | QUESTION_WORDS | {".", "but", "then"}
 """Words that a sequence keeps for its structure, beside the keys of what is said."""
 _COMPOUNDING = words("of in for on at from about with")
 _INCLUDE = canonical("include")
+_LIST_WORDS = JOINERS - {","}
+"""Of these every list has at least one: commas alone also stand between the parts of a sentence."""
 _WINDOW_TOKENS = 40
 _REACH_TOKENS = 6
 _MEMBER_TOKENS = 6
@@ -116,6 +118,8 @@ def _is_compound(first: list[str], second: list[str]) -> bool:
 
 def only_equals_moved(query: list[str], stored: list[str]) -> bool:
     """Say whether the orders differ by the members of one list only: "A and B" and "B and A"."""
+    if _LIST_WORDS.isdisjoint(query) or _LIST_WORDS.isdisjoint(stored):
+        return False
     if query.count(",") != stored.count(","):
         query, stored = ([key for key in keys if key != ","] for keys in (query, stored))
     start = 0

@@ -10,6 +10,10 @@ _NOTHING = Written("", "", "")
 _BEFORE_MONTH = words("in of by until till since last next this during before after from")
 _ORDINAL_ENDINGS = words("st nd rd th")
 _DAYS = 31
+NUMBER_WORDS = frozenset(
+    quantities.CARDINALS.keys() | quantities.WORDS.keys() | quantities.ROMAN.keys() | quantities.MONTHS.keys()
+) | frozenset(quantities.CURRENCY_CODES)
+"""Words that may be, or begin, a number, a date or an amount of money."""
 
 
 def is_currency_of_number(written: list[Written], index: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -44,22 +43,12 @@ def compare(query: str, stored: str) -> Pair | None:
 
 
 def _left_over(these: tuple[Token, ...], those: tuple[Token, ...]) -> tuple[list[Token], int]:
-    stock = Counter(token.key for token in those if token.kind is Kind.CONTENT)
+    """Return the content words of these that those have no counterpart for, and how many have one."""
     present = {token.key for token in those}
-    seen: set[str] = set()
-    left: list[Token] = []
-    n_shared = 0
-    for token in these:
-        if token.kind is not Kind.CONTENT:
-            continue
-        if stock[token.key] > 0 or token.key in seen:
-            n_shared += 1
-            seen.add(token.key)
-        elif token.key in present:
-            n_shared += 1
-        elif not is_misspelt_function_word(token.surface):
-            left.append(token)
-    return left, n_shared
+    content = [token for token in these if token.kind is Kind.CONTENT]
+    missing = [token for token in content if token.key not in present]
+    left = [token for token in missing if not is_misspelt_function_word(token.surface)]
+    return left, len(content) - len(missing)
 
 
 def _related(left: list[Token], right: list[Token]) -> tuple[list[Token], list[Token], list[tuple[str, str]]]:

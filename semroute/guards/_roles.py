@@ -28,6 +28,8 @@ _OWNERS = words("my his her your their our its")
 
 def roles_swapped(pair: Pair) -> str:
     """Find somebody who acts in one text and is acted on in the other: "who blocked me", "who I blocked"."""
+    if _OBJECTS.isdisjoint(pair.query.vocabulary | pair.stored.vocabulary):
+        return ""
     ours, theirs = _roles(pair.query.tokens), _roles(pair.stored.tokens)
     for (agents, patients), (others_agents, others_patients) in ((ours, theirs), (theirs, ours)):
         for verb, person in patients - others_patients:
@@ -49,6 +51,9 @@ def _roles(tokens: tuple[Token, ...]) -> tuple[set[tuple[str, str]], set[tuple[s
 
 def direction_turned(pair: Pair) -> str:
     """Find a word that stands behind opposite prepositions: "from Paris" and "to Paris"."""
+    here = pair.query.vocabulary.intersection(_OPPOSITE)
+    if all(pair.stored.vocabulary.isdisjoint(_OPPOSITE[word]) for word in here):
+        return ""
     ours, theirs = _governed(pair.query.tokens), _governed(pair.stored.tokens)
     for key, preposition in ours.items():
         other = theirs.get(key)

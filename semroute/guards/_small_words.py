@@ -45,6 +45,8 @@ def differ(pair: Pair) -> str:
 
 def _gerund(pair: Pair) -> str:
     """Find a noun that is another noun with "-ing": "a train", "a training"."""
+    if pair.query.words == pair.stored.words:
+        return ""
     ours, theirs = _nouns(pair.query), _nouns(pair.stored)
     for key in ours.keys() & theirs.keys():
         if ours[key].endswith("ing") != theirs[key].endswith("ing"):
@@ -77,13 +79,13 @@ def _preposition(pair: Pair) -> str:
         is_alike = frozenset(both) in _ALIKE and not (before in _SEEKING and "for" in both)
         return "" if is_alike else f"{first} ≠ {second}"
     is_asked_of = both in _SIDES or (both == {"i", "you"} and ours[0].key in AUXILIARIES)
-    is_owned = both & _MINE and both & _THEIRS and _ANYBODY.isdisjoint(pair.query.words)
+    is_owned = both & _MINE and both & _THEIRS and _ANYBODY.isdisjoint(pair.query.vocabulary)
     return f"{first} ≠ {second}" if is_asked_of or is_owned or both in _PEOPLE else ""
 
 
 def _owner(pair: Pair) -> str:
     """Find a text that is about oneself where the other is about somebody else."""
-    ours, theirs = frozenset(pair.query.words), frozenset(pair.stored.words)
+    ours, theirs = pair.query.vocabulary, pair.stored.vocabulary
     for one, two in ((ours, theirs), (theirs, ours)):
         mine, others = one & _FIRST, two & _THIRD
         if mine and others and not one & _THIRD and not two & _FIRST and _ANYBODY.isdisjoint(two | one):
@@ -95,7 +97,12 @@ def _quantifier(pair: Pair) -> str:
     """Find "all" or "every" in one text only."""
     for text, other in ((pair.query, pair.stored), (pair.stored, pair.query)):
         found = _universal(text)
-        if found and not _universal(other) and _ANY.isdisjoint(other.words) and not _has_plural(found, text, other):
+        if (
+            found
+            and not _universal(other)
+            and _ANY.isdisjoint(other.vocabulary)
+            and not _has_plural(found, text, other)
+        ):
             return f"only one says {found}"
     return ""
 
@@ -110,6 +117,8 @@ def _has_plural(quantifier: str, text: Text, other: Text) -> bool:
 
 def _universal(text: Text) -> str:
     said = text.words
+    if _ALL.isdisjoint(text.vocabulary):
+        return ""
     for index, word in enumerate(said):
         if (
             word in _ALL

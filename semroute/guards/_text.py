@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from semroute.guards import _quantities as quantities
-from semroute.guards._numerals import append_date, is_currency_of_number, read_digits, read_word
+from semroute.guards._numerals import NUMBER_WORDS, append_date, is_currency_of_number, read_digits, read_word
 from semroute.guards._synonyms import canonical
 from semroute.guards._tokens import Kind, Token, Written
 from semroute.guards._words import AUXILIARIES, FILLERS, FUNCTION_WORDS, PRONOUNS, words
-from semroute.guards._writing import fold, pieces, written
+from semroute.guards._writing import fold, is_plain, pieces, plain_pieces, written
 
 MAX_CHARS = 4_000
 MAX_TOKENS = 600
@@ -34,12 +34,18 @@ _NAMES_IN_CAPITALS = {"us": "usa", "it": "IT", "who": "WHO"}
 """Function words that are names when they are written in capitals."""
 
 
+_READ_TOGETHER = NUMBER_WORDS | {"used", "a"}
+"""Words that are read together with their neighbours."""
+
+
 class Text(NamedTuple):
     """A question taken apart."""
 
     tokens: tuple[Token, ...]
     words: tuple[str, ...]
     """Lower-case words as written, marks included, contractions taken apart."""
+    vocabulary: frozenset[str]
+    """The same words, each once."""
     quoted: tuple[str, ...]
     """What stands in quotation marks, in lower-case words."""
     signs: tuple[str, ...]
@@ -52,13 +58,20 @@ class Text(NamedTuple):
 def analyse(text: str) -> Text | None:
     """Take a text of at most MAX_CHARS apart; None when it has too many tokens to compare."""
     folded = fold(text)
-    raw = pieces(folded)
+    plain = is_plain(folded)
+    raw = plain_pieces(folded) if plain else pieces(folded)
     if len(raw) > MAX_TOKENS:
         return None
     is_cased = _tells_names(raw)
     said = written(raw)
+    words_said = tuple([entry.word for entry in said])
     return Text(
-        tuple(_tokens(said, is_cased)), tuple(entry.word for entry in said), _quoted(folded), _signs(folded), is_cased
+        tuple(_tokens(said, is_cased)),
+        words_said,
+        frozenset(words_said),
+        () if plain else _quoted(folded),
+        () if plain else _signs(folded),
+        is_cased,
     )
 
 
@@ -85,6 +98,10 @@ def _tokens(said: list[Written], is_cased: bool) -> list[Token]:
     while index < len(said):
         entry = said[index]
         token: Token | None
+        if entry.group == "word" and entry.word not in _READ_TOGETHER:
+            tokens.append(_word(entry, is_cased))
+            index += 1
+            continue
         if is_currency_of_number(said, index):
             index += 2 if said[index + 1].word == "." else 1
             continue

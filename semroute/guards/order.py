@@ -47,7 +47,7 @@ def _is_statement_reworded(pair: Pair, is_strict: bool) -> bool:
     """Say whether two statements share much and differ in so many words that their order says nothing."""
     if pair.n_shared < _MUCH_SHARED or not is_statement(pair):
         return False
-    return not is_strict or len(set(pair.query.words) ^ set(pair.stored.words)) >= _MANY_WORDS
+    return not is_strict or len(pair.query.vocabulary ^ pair.stored.vocabulary) >= _MANY_WORDS
 
 
 def _order(pair: Pair, is_strict: bool) -> str:
@@ -81,7 +81,9 @@ def _sequence(text: Text, pair: Pair, is_strict: bool) -> list[str]:
     """
     renamed = dict(pair.shared)
     left = {token.key for token in (*pair.only_query, *pair.only_stored)}
-    is_permuted = sorted(pair.query.words) == sorted(pair.stored.words)
+    is_permuted = pair.query.vocabulary == pair.stored.vocabulary and sorted(pair.query.words) == sorted(
+        pair.stored.words
+    )
     keys: list[str] = []
     for token in text.tokens:
         if token.kind in _COUNTED:
@@ -108,7 +110,9 @@ def _sequence(text: Text, pair: Pair, is_strict: bool) -> list[str]:
 
 def _is_agentless(passive: Text, active: Text) -> bool:
     """Say whether one text is a passive without its agent and the other has "I", "you" and the like for it."""
-    if _BEING.isdisjoint(passive.words) or _AGENTS.isdisjoint(active.words) or not _AGENTS.isdisjoint(passive.words):
+    if _BEING.isdisjoint(passive.vocabulary) or _AGENTS.isdisjoint(active.vocabulary):
+        return False
+    if not _AGENTS.isdisjoint(passive.vocabulary):
         return False
     return any(word.endswith("ed") for word in passive.words)
 

@@ -39,7 +39,7 @@ def _negation(query: Text, stored: Text) -> str:
         return ""
     if not first or not second:
         poorer = stored if first else query
-        if abs(len(first) - len(second)) == 1 and not _SOFT_NEGATIONS.isdisjoint(poorer.words):
+        if abs(len(first) - len(second)) == 1 and not _SOFT_NEGATIONS.isdisjoint(poorer.vocabulary):
             return ""
     said = (" ".join(first) or "no negation", " ".join(second) or "no negation")
     return f"{said[0]} ≠ {said[1]}"
@@ -58,10 +58,9 @@ def _negations(text: Text) -> list[str]:
 
 def _kept_from(text: Text) -> list[str]:
     """Return "from" where it forbids: "keep the camera from recording"."""
-    said = text.words
-    if _KEEPING.isdisjoint(said):
+    if _KEEPING.isdisjoint(text.vocabulary):
         return []
-    return ["from" for one, two in pairwise(said) if one == "from" and two.endswith("ing")]
+    return ["from" for one, two in pairwise(text.words) if one == "from" and two.endswith("ing")]
 
 
 def _opposites(pair: Pair) -> str:
@@ -76,7 +75,7 @@ def _opposites(pair: Pair) -> str:
 
 
 def _function_words(pair: Pair) -> str:
-    first, second = set(pair.query.words), set(pair.stored.words)
+    first, second = pair.query.vocabulary, pair.stored.vocabulary
     ours = [token.key for token in pair.query.tokens if token.kind is Kind.FUNCTION and token.key not in second]
     theirs = [token.key for token in pair.stored.tokens if token.kind is Kind.FUNCTION and token.key not in first]
     is_reworded = bool(pair.only_query and pair.only_stored) or len(ours) + len(theirs) >= _MANY_WORDS

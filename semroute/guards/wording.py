@@ -105,7 +105,7 @@ def _is_reworded(pair: Pair, ours: list[Token], theirs: list[Token]) -> bool:
     if len(ours) == len(theirs) == 1 and _slot(pair.query, ours[0]) == _slot(pair.stored, theirs[0]):
         return False
     n_weighty = len(ours) + len(theirs)
-    n_around = len(set(pair.query.words) ^ set(pair.stored.words)) - n_weighty
+    n_around = len(pair.query.vocabulary ^ pair.stored.vocabulary) - n_weighty
     return n_around >= _MANY_WORDS and max(n_weighty, _MUCH_SHARED) <= pair.n_shared and is_statement(pair)
 
 
