@@ -4,63 +4,73 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from semroute.background import Workers
+from semroute.background import Writer
 
 if TYPE_CHECKING:
     from semroute.entry import Alias
     from semroute.stores import Store
 
+_LIMIT: Final = 1_024
+_PAUSE_S: Final = 0.001
+"""Aliases are written a moment later: at once they would get in the way of whoever has just been served."""
+
 
 class Aliases:
     """Stores aliases on a thread of its own; whoever asks for one that is on its way waits for it."""
 
-    def __init__(self, store: Store, failed: Callable[[BaseException], None]) -> None:
+    def __init__(self, store: Store, failed: Callable[[Exception], None]) -> None:
         self._store = store
         self._failed = failed
-        self._worker = Workers(1, "semroute-alias")
-        self._on_their_way: dict[str, Future[bool]] = {}
+        self._writer = Writer(_LIMIT, pause_s=_PAUSE_S)
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
         self._pid = os.getpid()
+        self._stored = threading.Condition()
+        self._on_their_way: dict[str, int] = {}
 
     def put(self, alias: Alias) -> bool:
         """Store an alias soon; returns True. What fails is told to `failed`."""
+        if self._pid != os.getpid():  # a forked child has none of its parent's threads
+            self._start_afresh()
         key = alias.address.exact
-        try:
-            storing = self._worker.pool().submit(self._store.put, alias)
-        except RuntimeError:  # the interpreter is ending and starts no threads any more
-            return self._store.put(alias)
-        self._pending()[key] = storing
-        storing.add_done_callback(lambda done: self._done(key, done))
+        with self._stored:
+            self._on_their_way[key] = self._on_their_way.get(key, 0) + 1
+        self._writer.submit(lambda: self._store_one(alias))
         return True
 
     def wait(self, key: str) -> None:
         """Wait for the alias of an exact key, if it is on its way."""
-        storing = self._on_their_way.get(key)
-        if storing is not None and self._pid == os.getpid():
-            wait([storing])
+        if key in self._on_their_way and self._pid == os.getpid():
+            with self._stored:
+                self._stored.wait_for(lambda: key not in self._on_their_way)
 
     async def await_one(self, key: str) -> None:
         """Do what `wait` does, without ever blocking the event loop."""
-        storing = self._on_their_way.get(key)
-        if storing is not None and self._pid == os.getpid():
-            await asyncio.to_thread(wait, [storing])
+        if key in self._on_their_way and self._pid == os.getpid():
+            await asyncio.to_thread(self.wait, key)
 
     def close(self) -> None:
         """Wait for all that are on their way, and let the thread go; a later alias starts a new one."""
-        wait(list(self._pending().values()))
-        self._worker.close()
+        self._writer.close()
 
-    def _pending(self) -> dict[str, Future[bool]]:
-        if self._pid != os.getpid():  # a forked child has none of its parent's threads
-            self._on_their_way, self._pid = {}, os.getpid()
-        return self._on_their_way
-
-    def _done(self, key: str, storing: Future[bool]) -> None:
-        if self._on_their_way.get(key) is storing:
-            del self._on_their_way[key]
-        error = None if storing.cancelled() else storing.exception()
-        if error is not None:
+    def _store_one(self, alias: Alias) -> None:
+        try:
+            self._store.put(alias)
+        except Exception as error:
             self._failed(error)
+        finally:
+            self._arrived(alias.address.exact)
+
+    def _arrived(self, key: str) -> None:
+        with self._stored:
+            left = self._on_their_way[key] - 1
+            if left:
+                self._on_their_way[key] = left
+            else:
+                del self._on_their_way[key]
+                self._stored.notify_all()

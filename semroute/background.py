@@ -6,6 +6,7 @@ import logging
 import os
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -49,8 +50,10 @@ class Writer:
     memory stays bounded. Jobs that wait when the interpreter exits are run first.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, pause_s: float = 0.0) -> None:
+        """`pause_s`: how long the idle thread lets jobs gather before it begins with them."""
         self._limit = limit
+        self._pause_s = pause_s
         self._lock = threading.Lock()
         self._jobs: queue.Queue[Callable[[], object] | None] | None = None
         self._pid = 0
@@ -90,14 +93,19 @@ class Writer:
             return jobs
         self._jobs = queue.Queue(self._limit)
         self._pid = os.getpid()
-        threading.Thread(target=_work, args=(self._jobs,), name="semroute-writer", daemon=True).start()
+        work = threading.Thread(target=_work, args=(self._jobs, self._pause_s), name="semroute-writer", daemon=True)
+        work.start()
         weakref.finalize(self, _drain, self._jobs, self._pid)
         return self._jobs
 
 
-def _work(jobs: queue.Queue[Callable[[], object] | None]) -> None:
+def _work(jobs: queue.Queue[Callable[[], object] | None], pause_s: float) -> None:
     while True:
-        job = jobs.get()
+        if pause_s and jobs.empty():
+            job = jobs.get()
+            time.sleep(pause_s)
+        else:
+            job = jobs.get()
         try:
             if job is None:
                 return

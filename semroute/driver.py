@@ -26,7 +26,9 @@ from semroute.telemetry import Event, FailureEvent, StateEvent
 
 if TYPE_CHECKING:
     from semroute.embedders import Embedder
-    from semroute.entry import FloatVector
+    from semroute.entry import Candidate, FloatVector
+    from semroute.guards import Guard
+    from semroute.request import Request
     from semroute.router import Router
     from semroute.stores import Store
 
@@ -108,8 +110,10 @@ class Driver:
                 return self._aliases.put(alias)
             case Put(record):
                 return self._guarded("store", lambda: self._store.put(record))
-            case Route() | Judge():
-                return self._think(step)
+            case Judge(guards, query, candidate):
+                return self._judge(guards, query, candidate)
+            case Route(request, vector):
+                return self._route(request, vector)
 
     async def _aperform(self, step: Step) -> Any:
         match step:
@@ -127,20 +131,26 @@ class Driver:
                 return self._aliases.put(alias)
             case Put(record):
                 return await self._aguarded("store", lambda: self._store.aput(record))
-            case Route() | Judge():
-                return self._think(step)
-
-    def _think(self, step: Route | Judge) -> Any:
-        """Perform the steps that only compute: alike in both worlds."""
-        match step:
+            case Judge(guards, query, candidate):
+                return self._judge(guards, query, candidate)
             case Route(request, vector):
-                return self._guarded("router", lambda: checked(self._router.route(request, vector), RoutingDecision))
-            case Judge(guard, query, candidate):
-                try:
-                    return checked(guard.check(query, candidate), Verdict)
-                except Exception as error:
-                    self._emit(FailureEvent("guard", told(error)))
-                    raise StepFailed(f"guard {guard.name} failed: {told(error)}") from error
+                return self._route(request, vector)
+
+    def _route(self, request: Request, vector: FloatVector | None) -> RoutingDecision:
+        return self._guarded("router", lambda: checked(self._router.route(request, vector), RoutingDecision))
+
+    def _judge(self, guards: tuple[Guard, ...], query: str, candidate: Candidate) -> tuple[Verdict, ...]:
+        verdicts: list[Verdict] = []
+        for guard in guards:
+            try:
+                verdict = checked(guard.check(query, candidate), Verdict)
+            except Exception as error:
+                self._emit(FailureEvent("guard", told(error)))
+                verdict = Verdict(guard.name, passed=False, why=f"unverifiable: it failed: {told(error)}")
+            verdicts.append(verdict)
+            if not verdict.passed:
+                break
+        return tuple(verdicts)
 
     def _guarded(self, part: str, act: Callable[[], T]) -> T:
         """Act behind the part's breaker; any failure becomes StepFailed."""
@@ -206,9 +216,8 @@ class Driver:
     def _too_slow(self) -> TimeoutError:
         return TimeoutError(f"no vector within {self._embed_deadline_s:g} s")
 
-    def _alias_failed(self, error: BaseException) -> None:
-        if isinstance(error, Exception):
-            self._failed(self._breakers["store"], error)
+    def _alias_failed(self, error: Exception) -> None:
+        self._failed(self._breakers["store"], error)
 
     def _changed(self, part: str, state: State, reason: str) -> None:
         self._emit(StateEvent(part, state, reason))
@@ -287,7 +296,8 @@ def outcome(step: Step, result: Any) -> str:
             best = f", best {result[0].similarity:.3f}" if result else ""
             return f"{len(result)} candidates{best}"
         case Judge(_, _, candidate):
-            return f"{candidate.query!r} — {result}"
+            refused = [str(verdict) for verdict in result if not verdict.passed]
+            return f"{candidate.query!r} — {refused[0] if refused else f'{len(result)} guards passed'}"
         case Route():
             return f"{result.cache_strategy}, {result.staleness}, confidence {result.confidence:.2f} ({result.origin})"
         case Put():

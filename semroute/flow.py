@@ -248,7 +248,7 @@ def _exact_hit(
         if today.threshold is None or not alias.similarity >= today.threshold:
             return None
         candidate = Candidate(entry.id, entry.query, alias.similarity)
-        verdicts = yield from _judge(words, candidate, rules.guards)
+        verdicts = yield Judge(rules.guards, words, candidate)
         if not all(verdict.passed for verdict in verdicts):
             return None
     explanation = _explain_hit(
@@ -281,7 +281,7 @@ def _semantic(words: str, trail: Trail, threshold: float, rules: Rules, now: flo
         if not candidate.similarity >= threshold:
             trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity))
             continue
-        verdicts = yield from _judge(words, candidate, rules.guards)
+        verdicts = yield Judge(rules.guards, words, candidate)
         trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity, verdicts))
         if all(verdict.passed for verdict in verdicts):
             hit = yield from _serve(words, candidate, verdicts, trail, rules, now)
@@ -324,20 +324,6 @@ def _serve(
         trail=trail,
     )
     return Hit(entry.answer, explanation)
-
-
-def _judge(words: str, candidate: Candidate, guards: tuple[Guard, ...]) -> Generator[Step, Any, tuple[Verdict, ...]]:
-    """Ask the guards in turn, until one refuses; one that fails leaves the candidate unverified, which refuses it."""
-    verdicts: list[Verdict] = []
-    for guard in guards:
-        try:
-            verdict: Verdict = yield Judge(guard, words, candidate)
-        except StepFailed as failure:
-            verdict = Verdict(guard.name, passed=False, why=f"unverifiable: {failure}")
-        verdicts.append(verdict)
-        if not verdict.passed:
-            break
-    return tuple(verdicts)
 
 
 def _why_none(considered: list[Nearest], threshold: float) -> str:

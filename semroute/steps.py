@@ -45,9 +45,12 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Ask one guard about one candidate; the driver sends back its Verdict."""
+    """Ask the guards about one candidate, one after the other until one refuses; the driver sends back their verdicts.
 
-    guard: Guard
+    A guard that fails refuses: what cannot be verified is not served.
+    """
+
+    guards: tuple[Guard, ...]
     query: str
     candidate: Candidate
 

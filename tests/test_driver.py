@@ -124,7 +124,7 @@ async def test_steps_reach_store_embedder_router_and_guard(make_driver: MakeDriv
     assert await perform(driver, Search(make_address("q"), vector, identity, 5)) == []
     assert isinstance(await perform(driver, Route(Request.of("q"), vector)), RoutingDecision)
     verdict = Verdict("odd", passed=True)
-    assert await perform(driver, Judge(Giving(verdict), "q", Candidate("e", "q", 1.0))) is verdict
+    assert await perform(driver, Judge((Giving(verdict),), "q", Candidate("e", "q", 1.0))) == (verdict,)
 
 
 async def test_a_text_that_does_not_fit_has_no_vector(make_driver: MakeDriver, perform) -> None:
@@ -141,8 +141,6 @@ async def test_a_text_that_does_not_fit_has_no_vector(make_driver: MakeDriver, p
         (Embed("q"), {"embedder": Giving(np.full((1, 4), math.nan))}, "it must be 1"),
         (Embed("q"), {"embedder": Giving(np.full((1, 4), 3.0))}, "has length 6: it must be 1"),
         (Embed("q"), {"embedder": Giving(np.zeros((1, 4)))}, "has length 0: it must be 1"),
-        (Judge(Giving(ValueError("odd")), "q", Candidate("e", "q", 1.0)), {}, "guard odd failed: ValueError: odd"),
-        (Judge(Giving(True), "q", Candidate("e", "q", 1.0)), {}, "it gave True and not a Verdict"),
     ],
 )
 async def test_whatever_a_part_raises_or_gives_amiss_is_a_failed_step(
@@ -151,6 +149,25 @@ async def test_whatever_a_part_raises_or_gives_amiss_is_a_failed_step(
     failure = await perform(make_driver(**parts), step)
     assert isinstance(failure, StepFailed)
     assert reason in str(failure)
+    assert [type(event) for event in events] == [FailureEvent]
+
+
+async def test_the_first_guard_that_refuses_ends_the_questioning(make_driver: MakeDriver, perform) -> None:
+    consent, refusal = Verdict("one", passed=True), Verdict("two", passed=False, why="a ≠ b")
+    guards = (Giving(consent), Giving(refusal), Giving(consent))
+    assert await perform(make_driver(), Judge(guards, "q", Candidate("e", "q", 1.0))) == (consent, refusal)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [(ValueError("odd"), "unverifiable: it failed: ValueError: odd"), (True, "it gave True and not a Verdict")],
+)
+async def test_a_guard_that_fails_leaves_the_candidate_unverified_which_refuses_it(
+    make_driver: MakeDriver, perform, events, given, reason: str
+) -> None:
+    (verdict,) = await perform(make_driver(), Judge((Giving(given),), "q", Candidate("e", "q", 1.0)))
+    assert not verdict.passed
+    assert reason in verdict.why
     assert [type(event) for event in events] == [FailureEvent]
 
 

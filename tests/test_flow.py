@@ -80,7 +80,7 @@ class Hand:
 def hand(**replies: object) -> Hand:
     """Reply as an empty cache with a working embedder does, except for what `replies` names."""
     usual = {"Get": NOTHING, "Embed": (VECTOR, "e-1"), "Route": RoutingDecision(), "Search": [], "Put": True}
-    usual["Judge"] = Verdict("g", passed=True)
+    usual["Judge"] = (Verdict("g", passed=True),)
     given = {**usual, **replies}
     return Hand(
         {getattr(flow, name): value if isinstance(value, list) else [value] for name, value in given.items()}
@@ -187,11 +187,11 @@ class TestExactTier:
         result = look(by, under=rules("one", "two"))
         assert isinstance(result, Hit)
         assert result.tier == "l1_alias"
-        assert [step.guard.name for step in by.of(Judge)] == ["one", "two"]
+        assert [guard.name for guard in by.of(Judge)[0].guards] == ["one", "two"]
         assert by.of(Judge)[0].candidate == Candidate("entry", "the question of entry", 0.96)
 
     def test_an_alias_that_a_guard_of_today_refuses_is_no_hit(self) -> None:
-        by = hand(Get=Found(entry(), alias(policy="older"), 7), Judge=Verdict("g", passed=False, why="a ≠ b"))
+        by = hand(Get=Found(entry(), alias(policy="older"), 7), Judge=(Verdict("g", passed=False, why="a ≠ b"),))
         assert isinstance(look(by), Miss)
         assert by.kinds == ["Get", "Judge", "Embed", "Route", "Search"]
 
@@ -277,7 +277,7 @@ class TestEmbedding:
 class TestSemanticTier:
     def test_a_candidate_that_passes_is_served_and_pointed_at(self) -> None:
         by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate()],
-                  Judge=Verdict("g", passed=True, p_reusable=0.98))  # fmt: skip
+                  Judge=(Verdict("g", passed=True, p_reusable=0.98),))  # fmt: skip
         result = look(by)
         assert isinstance(result, Hit)
         assert (result.tier, result.hit_id, result.answer.text) == ("l2", "entry", "the answer of entry")
@@ -288,7 +288,7 @@ class TestSemanticTier:
 
     def test_the_payload_is_fetched_for_the_one_that_is_served_only(self) -> None:
         by = hand(Get=[NOTHING, Found(entry("b"), None, 7)], Search=[candidate("a"), candidate("b"), candidate("c")],
-                  Judge=[Verdict("g", passed=False, why="2019 ≠ 2017"), Verdict("g", passed=True)])  # fmt: skip
+                  Judge=[(Verdict("g", passed=False, why="2019 ≠ 2017"),), (Verdict("g", passed=True),)])  # fmt: skip
         result = look(by)
         assert isinstance(result, Hit)
         assert result.hit_id == "b"
@@ -317,22 +317,15 @@ class TestSemanticTier:
         assert isinstance(look(by), Miss)
         assert not by.of(Judge)
 
-    def test_the_first_guard_that_refuses_ends_the_questioning(self) -> None:
-        by = hand(Search=[candidate()], Judge=[Verdict("one", passed=True), Verdict("two", passed=False, why="a ≠ b")])
-        result = look(by, under=rules("one", "two", "three"))
+    def test_one_refusal_among_consents_is_a_miss_that_names_it(self) -> None:
+        verdicts = (Verdict("one", passed=True), Verdict("two", passed=False, why="a ≠ b"))
+        result = look(hand(Search=[candidate()], Judge=verdicts), under=rules("one", "two", "three"))
         assert isinstance(result, Miss)
-        assert [step.guard.name for step in by.of(Judge)] == ["one", "two"]
         assert result.explanation.reason == "refused 'the question of entry': two: a ≠ b"
         assert result.explanation.similarity == 0.97
 
-    def test_a_guard_that_fails_leaves_the_candidate_unverified_which_refuses_it(self) -> None:
-        by = hand(Search=[candidate()], Judge=BROKEN)
-        result = look(by)
-        assert isinstance(result, Miss)
-        assert "unverifiable: it is broken" in result.explanation.reason
-
     def test_without_a_guard_the_threshold_alone_decides(self) -> None:
-        by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate()])
+        by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate()], Judge=())
         assert isinstance(look(by, under=rules()), Hit)
 
     def test_a_router_that_fails_makes_the_threshold_strict(self) -> None:
@@ -368,7 +361,7 @@ class TestSemanticTier:
         assert isinstance(result, Hit)
 
     def test_the_lowest_of_several_probabilities_is_told(self) -> None:
-        verdicts = [Verdict("one", True, p_reusable=0.99), Verdict("two", True), Verdict("three", True, p_reusable=0.9)]
+        verdicts = (Verdict("one", True, p_reusable=0.99), Verdict("two", True), Verdict("three", True, p_reusable=0.9))
         by = hand(Get=[NOTHING, Found(entry(), None, 7)], Search=[candidate()], Judge=verdicts)
         assert look(by, under=rules("one", "two", "three")).explanation.p_reusable == 0.9
 

@@ -17,6 +17,7 @@ from semroute.config import Settings
 from semroute.driver import drive
 from semroute.entry import Answer, Candidate, Found
 from semroute.gate import Policy
+from semroute.guards import verdicts_of
 from semroute.request import Digests, Request, Scope
 from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step
 
@@ -110,8 +111,8 @@ class Flows:
                 return self._records.put(record)
             case Route(request, vector):
                 return self._router.route(request, vector)
-            case Judge(guard, query, candidate):
-                return guard.check(query, candidate)
+            case Judge(guards, query, candidate):
+                return verdicts_of(guards, query, candidate)
 
 
 class LoneRecords:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from semroute.entry import Alias, Candidate, Entry, Found
+from semroute.guards import verdicts_of
 from semroute.result import Verdict
 
 if TYPE_CHECKING:
@@ -98,8 +99,7 @@ class RememberedGuards:
         return verdict
 
     def _ask(self, query: str, candidate: Candidate) -> Verdict:
-        for guard in self._guards:
-            verdict = guard.check(query, candidate)
-            if not verdict.passed:
-                return verdict
-        return Verdict(self.name, passed=True)
+        verdicts = verdicts_of(self._guards, query, candidate)
+        refusal = next((verdict for verdict in verdicts if not verdict.passed), None)
+        p_reusable = min((v.p_reusable for v in verdicts if v.p_reusable is not None), default=None)
+        return Verdict(self.name, passed=True, p_reusable=p_reusable) if refusal is None else refusal

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from semroute.entry import Candidate
     from semroute.result import Verdict
 
@@ -19,3 +21,13 @@ class Guard(Protocol):
     def check(self, query: str, candidate: Candidate) -> Verdict:
         """Say whether the candidate's answer may be reused for the query, and if not, what differs."""
         ...
+
+
+def verdicts_of(guards: Iterable[Guard], query: str, candidate: Candidate) -> tuple[Verdict, ...]:
+    """Ask the guards one after the other until one refuses; what a guard raises goes on to the caller."""
+    verdicts: list[Verdict] = []
+    for guard in guards:
+        verdicts.append(guard.check(query, candidate))
+        if not verdicts[-1].passed:
+            break
+    return tuple(verdicts)
