@@ -11,7 +11,7 @@ from semroute.stores import _sqlite_rows as rows
 from semroute.stores._sizing import StoreSize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from semroute.entry import Selector
     from semroute.stores._sqlite_schema import Connection
@@ -42,6 +42,10 @@ class State:
     entries: int
     aliases: int
     bytes: int
+
+    def has_room(self, limits: Limits, *, entries: int = 0, bytes: int = 0) -> bool:
+        """Say whether nothing would have to go if this much came."""
+        return self.entries + entries <= limits.max_entries and self.bytes + bytes <= limits.max_bytes
 
 
 def read_state(connection: Connection) -> State:
@@ -104,17 +108,39 @@ def check_embedder(state: State, embedder: str | None, dimensions: int) -> None:
         )
 
 
-def put_entry(connection: Connection, entry: Entry, columns: Mapping[str, Any], *, limits: Limits, now: float) -> bool:
-    """Store an entry inside a transaction, replacing one of the same id, and evict what is then too much."""
+# Every statement hands the interpreter's lock to other threads twice, so that few of them matter more than short ones.
+_BEFORE_ENTRY: Final = """
+SELECT epoch, writes, embedder, dimensions, entries, aliases, bytes,
+    EXISTS (SELECT 1 FROM entries WHERE exact = ?1) OR EXISTS (SELECT 1 FROM aliases WHERE exact = ?1),
+    EXISTS (SELECT 1 FROM invalidations WHERE epoch > ?2)
+FROM state
+"""
+
+
+def put_entry(
+    connection: Connection,
+    entry: Entry,
+    columns: Mapping[str, Any],
+    *,
+    limits: Limits,
+    now: float,
+    note_uses: Callable[[], None],
+) -> bool:
+    """Store an entry inside a transaction, replacing one of the same id, and evict what is then too much.
+
+    `note_uses` writes down what was used lately; it is called before the least recently used are chosen.
+    """
+    *before, is_known, has_newer = connection.execute(_BEFORE_ENTRY, (entry.id, entry.epoch)).fetchone()
+    state = State(*before)
     if entry.vector is not None:
-        state = read_state(connection)
         check_embedder(state, entry.embedder, entry.vector.size)
         if state.embedder is None:
             connection.execute("UPDATE state SET embedder = ?, dimensions = ?", (entry.embedder, entry.vector.size))
-    if _is_invalidated(connection, entry):
+    if has_newer and _is_invalidated(connection, entry):
         return False
-    connection.execute("DELETE FROM entries WHERE exact = ?", (entry.id,))
-    connection.execute("DELETE FROM aliases WHERE exact = ?", (entry.id,))
+    if is_known:
+        connection.execute("DELETE FROM entries WHERE exact = ?", (entry.id,))
+        connection.execute("DELETE FROM aliases WHERE exact = ?", (entry.id,))
     row = connection.execute(
         "INSERT INTO entries"
         " (exact, partition, shard, created_at, expires_at, last_used, epoch, bytes, labels)"
@@ -126,26 +152,43 @@ def put_entry(connection: Connection, entry: Entry, columns: Mapping[str, Any], 
         {**columns, "row": row},
     )
     connection.executemany("INSERT INTO labels (label, row) VALUES (?, ?)", [(label, row) for label in entry.labels])
-    evict(connection, limits, keep=row, now=now)
+    if not state.has_room(limits, entries=1, bytes=columns["bytes"]):
+        note_uses()
+        evict(connection, limits, keep=row, now=now)
     return True
 
 
-def put_alias(connection: Connection, alias: Alias, *, limits: Limits, now: float) -> bool:
-    """Store an alias inside a transaction, unless its entry is gone."""
-    target = connection.execute(
-        "SELECT row FROM entries WHERE exact = ? AND expires_at > ?", (alias.entry_id, alias.created_at)
-    ).fetchone()
-    if target is None:
+_BEFORE_ALIAS: Final = """
+SELECT e.row, EXISTS (SELECT 1 FROM aliases WHERE exact = ?1),
+    s.epoch, s.writes, s.embedder, s.dimensions, s.entries, s.aliases, s.bytes
+FROM entries e, state s WHERE e.exact = ?2 AND e.expires_at > ?3
+"""
+
+
+def put_alias(
+    connection: Connection, alias: Alias, *, limits: Limits, now: float, note_uses: Callable[[], None]
+) -> bool:
+    """Store an alias inside a transaction, in the place of one of the same key, unless its entry is gone."""
+    exact = alias.address.exact
+    found = connection.execute(_BEFORE_ALIAS, (exact, alias.entry_id, alias.created_at)).fetchone()
+    if found is None:
         return False
-    connection.execute("DELETE FROM aliases WHERE exact = ?", (alias.address.exact,))
+    row, is_known, *before = found
+    state = State(*before)
+    if is_known:
+        connection.execute("DELETE FROM aliases WHERE exact = ?", (exact,))
+    columns = rows.alias_columns(alias, row)
     connection.execute(
         "INSERT INTO aliases"
         " (exact, partition, shard, row, query, similarity, p_reusable, policy, created_at, bytes) VALUES"
         " (:exact, :partition, :shard, :row, :query, :similarity, :p_reusable, :policy, :created_at, :bytes)",
-        rows.alias_columns(alias, target[0]),
+        columns,
     )
-    _evict_aliases(connection, limits)
-    evict(connection, limits, keep=target[0], now=now)
+    if state.aliases >= limits.max_entries:
+        _evict_aliases(connection, limits)
+    if not state.has_room(limits, bytes=columns["bytes"]):
+        note_uses()
+        evict(connection, limits, keep=row, now=now)
     return True
 
 
@@ -164,10 +207,10 @@ def touch(connection: Connection, used: Mapping[int, float]) -> None:
 def evict(connection: Connection, limits: Limits, *, keep: int | None, now: float) -> None:
     """Bring the store under its limits: expired entries go first, then the least recently used, 1 % at a time."""
     state = read_state(connection)
-    if _is_within(state, limits):
+    if state.has_room(limits):
         return
     connection.execute("DELETE FROM entries WHERE expires_at <= ? AND row IS NOT ?", (now, keep))
-    while not _is_within(state := read_state(connection), limits):
+    while not (state := read_state(connection)).has_room(limits):
         excess = max(state.entries - limits.max_entries, 0)
         gone = connection.execute(
             "DELETE FROM entries WHERE row IN"
@@ -187,10 +230,6 @@ def _evict_aliases(connection: Connection, limits: Limits) -> None:
             "DELETE FROM aliases WHERE rowid IN (SELECT rowid FROM aliases ORDER BY rowid LIMIT ?)",
             (aliases - limits.max_entries + aliases // 100,),
         )
-
-
-def _is_within(state: State, limits: Limits) -> bool:
-    return state.entries <= limits.max_entries and state.bytes <= limits.max_bytes
 
 
 def _prune_removals(connection: Connection) -> None:

@@ -44,24 +44,36 @@ class VectorIndex:
     def __repr__(self) -> str:
         return f"{len(self._matrices)} matrices of {self._matrices.size_bytes / 1e6:.1f} MB"
 
-    def is_instant(self, partition: str) -> bool:
-        """Say whether a search of the partition is short work, or may have to load vectors first."""
-        with self._pool.reading() as connection:
-            matrix = self._matrices.get(partition, self._pool.generation)
-            if matrix is None or matrix.elements > _INSTANT_ELEMENTS or matrix.lock.locked():
-                return False
-            (last_row,) = connection.execute("SELECT coalesce(max(row), 0) FROM entries").fetchone()
-            return bool(last_row - matrix.last_row <= _INSTANT_ROWS)
-
     def search(self, partition: str, vector: FloatVector, *, embedder: str, k: int, now: float) -> Sequence[Candidate]:
         """Search one partition as it is at this moment; raises ConfigError for vectors of another embedder."""
         with self._pool.reading() as connection:
             state = read_state(connection)
             check_embedder(state, embedder, vector.size)
+            matrix = None if state.dimensions is None else self._current(connection, partition, state)
+        return [] if matrix is None else matrix.search(vector, k, now)
+
+    def search_instantly(
+        self, partition: str, vector: FloatVector, *, embedder: str, k: int, now: float
+    ) -> Sequence[Candidate] | None:
+        """Do what `search` does where that is short work; None where it may have to load vectors, or wait."""
+        with self._pool.reading() as connection:
+            state = read_state(connection)
+            check_embedder(state, embedder, vector.size)
             if state.dimensions is None:
                 return []
+            if not self._is_instant(connection, partition, state):
+                return None
             matrix = self._current(connection, partition, state)
         return matrix.search(vector, k, now)
+
+    def _is_instant(self, connection: Connection, partition: str, state: State) -> bool:
+        matrix = self._matrices.get(partition, self._pool.generation)
+        if matrix is None or matrix.elements > _INSTANT_ELEMENTS or matrix.lock.locked():
+            return False
+        if matrix.writes == state.writes:
+            return True
+        (last_row,) = connection.execute("SELECT coalesce(max(row), 0) FROM entries").fetchone()
+        return bool(last_row - matrix.last_row <= _INSTANT_ROWS)
 
     def clear(self) -> None:
         self._matrices.clear()

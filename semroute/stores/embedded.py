@@ -7,7 +7,6 @@ import functools
 import logging
 import time
 import weakref
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import numpy as np
@@ -120,15 +119,17 @@ class EmbeddedStore:
     def put(self, record: Entry | Alias) -> bool:
         now = self._clock()
         if not isinstance(record, Entry):
-            with self._writing() as connection:
-                return statements.put_alias(connection, record, limits=self._limits, now=now)
+            with self._pool.writing() as connection:
+                note_uses = functools.partial(self._note_uses, connection)
+                return statements.put_alias(connection, record, limits=self._limits, now=now, note_uses=note_uses)
         columns = rows.entry_columns(record)
         statements.ensure_fits(columns, self._limits)
-        with self._writing() as connection:
-            return statements.put_entry(connection, record, columns, limits=self._limits, now=now)
+        with self._pool.writing() as connection:
+            note_uses = functools.partial(self._note_uses, connection)
+            return statements.put_entry(connection, record, columns, limits=self._limits, now=now, note_uses=note_uses)
 
     def delete(self, selector: Selector) -> int:
-        with self._writing() as connection:
+        with self._pool.writing() as connection:
             return statements.delete(connection, selector, now=self._clock())
 
     def scan(self) -> Iterator[Entry]:
@@ -164,8 +165,11 @@ class EmbeddedStore:
     async def asearch(
         self, address: Address, vector: FloatVector, *, embedder: str, k: int, now: float
     ) -> Sequence[Candidate]:
-        if self._pool.is_ready and self._vectors.is_instant(address.partition):
-            return self.search(address, vector, embedder=embedder, k=k, now=now)
+        if self._pool.is_ready:
+            query = np.ascontiguousarray(vector, dtype=np.float32)
+            found = self._vectors.search_instantly(address.partition, query, embedder=embedder, k=k, now=now)
+            if found is not None:
+                return found
         return await self._in_thread(self.search, address, vector, embedder=embedder, k=k, now=now)
 
     async def aput(self, record: Entry | Alias) -> bool:
@@ -203,15 +207,6 @@ class EmbeddedStore:
                 self._count_damaged()
         return (page[-1][0], entries) if page else None
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """Open a transaction, which takes along what reads have noted and never write themselves."""
-        used = self._take_uses()
-        with self._pool.writing() as connection:
-            if used:
-                statements.touch(connection, used)
-            yield connection
-
     def _note_use(self, row: int, now: float) -> None:
         self._used[row] = now
         self._hits += 1
@@ -219,16 +214,16 @@ class EmbeddedStore:
             self._hits = 0
             self._worker.submit(self._write_uses)
 
-    def _take_uses(self) -> dict[int, float]:
+    def _note_uses(self, connection: Connection) -> None:
+        """Write down what reads have noted, inside a transaction; reads never write themselves."""
         used, self._used = self._used, {}
         self._hits = 0
-        return used
+        statements.touch(connection, used)
 
     def _write_uses(self) -> None:
-        used = self._take_uses()
-        if used:
+        if self._used:
             with self._pool.writing() as connection:
-                statements.touch(connection, used)
+                self._note_uses(connection)
 
     def _count_damaged(self) -> None:
         self.damaged_rows += 1

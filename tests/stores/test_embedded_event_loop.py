@@ -68,12 +68,13 @@ async def test_many_rows_that_another_process_wrote_are_loaded_in_another_thread
 ) -> None:
     await store.aput(make_entry("first"))
     await store.asearch(make_address("asked"), make_vector(), embedder=EMBEDDER, k=1, now=NOW)
-    assert store._vectors.is_instant(make_address("asked").partition)
+    where = make_address("asked").partition
+    assert store._vectors.search_instantly(where, make_vector(), embedder=EMBEDDER, k=1, now=NOW) is not None
     other = EmbeddedStore(tmp_path / "answers.db", clock=lambda: NOW)
     for number in range(300):
         other.put(make_entry(f"q{number}"))
     other.close()
-    assert not store._vectors.is_instant(make_address("asked").partition)
+    assert store._vectors.search_instantly(where, make_vector(), embedder=EMBEDDER, k=1, now=NOW) is None
     found = await store.asearch(make_address("asked"), make_vector(), embedder=EMBEDDER, k=500, now=NOW)
     assert len(found) == 301
 
