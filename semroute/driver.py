@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,7 @@ from semroute.breaker import Breaker, State
 from semroute.embedders import InProcess
 from semroute.entry import Alias
 from semroute.errors import EmbedderError
+from semroute.gathering import Embedded, Gathering
 from semroute.result import Verdict
 from semroute.router.decision import RoutingDecision
 from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
@@ -28,12 +29,10 @@ if TYPE_CHECKING:
     from semroute.embedders import Embedder
     from semroute.entry import Candidate, FloatVector
     from semroute.guards import Guard
-    from semroute.request import Request
     from semroute.router import Router
     from semroute.stores import Store
 
 T = TypeVar("T")
-Embedded = tuple["FloatVector", str] | None
 
 
 class Driver:
@@ -58,7 +57,9 @@ class Driver:
         self._breakers = {
             part: Breaker(part, self._changed, clock=breaker_clock) for part in ("store", "embedder", "router")
         }
-        self._workers = Workers(min(4, os.cpu_count() or 1), "semroute-embed")
+        threads = min(4, os.cpu_count() or 1)
+        self._workers = Workers(threads, "semroute-embed")
+        self._gathering = Gathering(self._embed_each, self._workers, threads)
         self._in_process = embedder if isinstance(embedder, InProcess) else None
         self._aliases = Aliases(store, self._alias_failed)
 
@@ -112,8 +113,8 @@ class Driver:
                 return self._guarded("store", lambda: self._store.put(record))
             case Judge(guards, query, candidate):
                 return self._judge(guards, query, candidate)
-            case Route(request, vector):
-                return self._route(request, vector)
+            case Route():
+                return self._route(step)
 
     async def _aperform(self, step: Step) -> Any:
         match step:
@@ -133,11 +134,11 @@ class Driver:
                 return await self._aguarded("store", lambda: self._store.aput(record))
             case Judge(guards, query, candidate):
                 return self._judge(guards, query, candidate)
-            case Route(request, vector):
-                return self._route(request, vector)
+            case Route():
+                return self._route(step)
 
-    def _route(self, request: Request, vector: FloatVector | None) -> RoutingDecision:
-        return self._guarded("router", lambda: checked(self._router.route(request, vector), RoutingDecision))
+    def _route(self, step: Route) -> RoutingDecision:
+        return self._guarded("router", lambda: checked(self._router.route(step.request, step.vector), RoutingDecision))
 
     def _judge(self, guards: tuple[Guard, ...], query: str, candidate: Candidate) -> tuple[Verdict, ...]:
         verdicts: list[Verdict] = []
@@ -182,18 +183,35 @@ class Driver:
         self._emit(FailureEvent(breaker.part, told(error)))
         return StepFailed(f"{breaker.part} failed: {told(error)}")
 
+    @property
+    def _only_computes(self) -> bool:
+        """Whether the embedder cannot hang: it is in this process, and loaded."""
+        return self._in_process is not None and self._in_process.is_ready
+
     def _embed(self, text: str) -> Embedded:
         if not self._embedder.fits(text):
             return None
-        vector = self._embedder.embed([text])[0]
-        # A cosine of vectors that are not of unit length, or no numbers at all, would pass for likeness.
+        return self._checked(self._embedder.embed([text])[0]), self._embedder.identity
+
+    def _embed_each(self, texts: Sequence[str]) -> list[Embedded | Exception]:
+        """Embed texts together; where that fails each by itself, so that none suffers for another."""
+        try:
+            fitting = [text for text in texts if self._embedder.fits(text)]
+            vectors = dict(zip(fitting, map(self._checked, self._embedder.embed(fitting)), strict=True))
+            identity = self._embedder.identity
+            return [(vectors[text], identity) if text in vectors else None for text in texts]
+        except Exception as error:
+            return [error] if len(texts) == 1 else [self._embed_each([text])[0] for text in texts]
+
+    def _checked(self, vector: FloatVector) -> FloatVector:
+        """Return a vector of unit length: a cosine of others, or of no numbers at all, would pass for likeness."""
         length_squared = float(vector @ vector)
         if not 0.98 <= length_squared <= 1.02:
             raise EmbedderError(f"the embedder's vector has length {length_squared**0.5:g}: it must be 1")
-        return vector, self._embedder.identity
+        return vector
 
     def _embed_in_time(self, text: str) -> Embedded:
-        if self._in_process is not None and self._in_process.is_ready:
+        if self._only_computes:
             return self._embed(text)
         try:
             waiting = self._workers.pool().submit(self._embed, text)
@@ -207,6 +225,8 @@ class Driver:
             raise self._too_slow() from None
 
     async def _aembed_in_time(self, text: str) -> Embedded:
+        if self._only_computes:
+            return await self._gathering.embed(text, deadline_s=self._embed_deadline_s)
         try:
             async with asyncio.timeout(self._embed_deadline_s):
                 return await asyncio.get_running_loop().run_in_executor(self._workers.pool(), self._embed, text)

@@ -1,8 +1,9 @@
-"""Write a BERT sentence encoder as one ONNX graph: the token ids of one text in, one unit vector out.
+"""Write a BERT sentence encoder as one ONNX graph: token ids of texts of one length in, one unit vector each out.
 
 The graph is built from the weights themselves, without torch: the same weights give the same bytes on every
 machine, so a fleet that exports for itself still agrees on the embedder's identity. There is no attention mask,
-because one text a run needs no padding, and so a vector cannot depend on what else was embedded with it.
+because texts of one length need no padding, and activations are quantised row by row: so a vector does not depend on
+what else was embedded with it.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def export_graph(weights: Path, encoder: Encoder, precision: Precision) -> bytes
     body = onnx.helper.make_graph(
         graph.nodes,
         "sentence_encoder",
-        [onnx.helper.make_tensor_value_info("ids", onnx.TensorProto.INT32, [1, "tokens"])],
-        [onnx.helper.make_tensor_value_info("vector", onnx.TensorProto.FLOAT, [1, encoder.hidden])],
+        [onnx.helper.make_tensor_value_info("ids", onnx.TensorProto.INT32, ["texts", "tokens"])],
+        [onnx.helper.make_tensor_value_info("vector", onnx.TensorProto.FLOAT, ["texts", encoder.hidden])],
         graph.constants,
     )
     opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("com.microsoft", 1)]

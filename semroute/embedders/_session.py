@@ -1,8 +1,9 @@
-"""A loaded model: tokenizer and ONNX Runtime session, one text a run."""
+"""A loaded model: tokenizer and ONNX Runtime session, texts of one length a run."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,11 @@ def require_runtime() -> None:
         raise MissingExtra("OnnxEmbedder", "embed") from error
 
 
+_MOST_A_RUN = 8
+
+
 class Session:
-    """Runs a model on one thread a text, for at most `workers` texts at once; safe to share between threads."""
+    """Runs a model on one thread a run, for at most `workers` runs at once; safe to share between threads."""
 
     def __init__(self, model: Model, *, workers: int) -> None:
         import onnxruntime
@@ -53,6 +57,9 @@ class Session:
         self.unknown_id = self._tokenizer.token_to_id("[UNK]")
         # `fits` and `embed` ask for the same text, one after the other.
         self.tokenize = lru_cache(maxsize=32)(self._tokenize)
+        self.most_a_run = _MOST_A_RUN if model.pooling == "graph" else 1
+        """How many texts of one length share a run: those of a graph that was exported elsewhere may not, because
+        quantisation of whole batches would let a text's vector depend on its neighbours."""
         self._inputs = {node.name: _dtype(node.type) for node in self._runtime.get_inputs()}
 
     def _tokenize(self, text: str) -> list[int]:
@@ -62,37 +69,36 @@ class Session:
             raise EmbedderError(f"a text of {len(text)} characters cannot be tokenised: {error}") from error
         return ids
 
-    def run(self, ids: list[int]) -> NDArray[np.float32]:
-        """Return the unit vector of one tokenised text, shape (dimensions,)."""
+    def run(self, ids: Sequence[list[int]]) -> NDArray[np.float32]:
+        """Return the unit vectors of tokenised texts, all of one length; shape (texts, dimensions)."""
         feeds = {name: self._feed(name, ids, dtype) for name, dtype in self._inputs.items()}
         try:
             with self._turns:
                 output = self._runtime.run(None, feeds)[0]
         except Exception as error:  # the runtime has a class for each status, with no base but Exception
-            raise EmbedderError(f"the embedding model failed on a text of {len(ids)} tokens: {error}") from error
+            raise EmbedderError(f"the embedding model failed on a text of {len(ids[0])} tokens: {error}") from error
         return self._pool(output)
 
-    def _feed(self, name: str, ids: list[int], dtype: str) -> NDArray[Any]:
+    def _feed(self, name: str, ids: Sequence[list[int]], dtype: str) -> NDArray[Any]:
         import numpy as np
 
         match name:
             case "attention_mask":
-                return np.ones((1, len(ids)), dtype=dtype)
+                return np.ones((len(ids), len(ids[0])), dtype=dtype)
             case "token_type_ids":
-                return np.zeros((1, len(ids)), dtype=dtype)
+                return np.zeros((len(ids), len(ids[0])), dtype=dtype)
             case _:
-                return np.array([ids], dtype=dtype)
+                return np.array(ids, dtype=dtype)
 
     def _pool(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
         import numpy as np
 
         if self.model.pooling == "graph":
-            vector: NDArray[np.float32] = output[0]
-            return vector
-        # One text without padding: its mean is the plain mean of all its tokens.
-        pooled = output[0, 0] if self.model.pooling == "cls" else output[0].mean(axis=0)
-        unit: NDArray[np.float32] = (pooled / np.linalg.norm(pooled)).astype(np.float32)
-        return unit
+            return output
+        # Without padding the mean is the plain mean of all tokens.
+        pooled = output[:, 0] if self.model.pooling == "cls" else output.mean(axis=1)
+        units: NDArray[np.float32] = (pooled / np.linalg.norm(pooled, axis=1, keepdims=True)).astype(np.float32)
+        return units
 
 
 def _dtype(name: str) -> str:

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 MODEL_DIR_VARIABLE = "SEMROUTE_MODEL_DIR"
 CACHE_DIR_VARIABLE = "SEMROUTE_CACHE_DIR"
+_FEW = 8
+"""Up to this many texts are embedded on the caller's own thread."""
 
 
 class OnnxEmbedder:
-    """Sentence vectors from ONNX Runtime: each text alone in its run, so that nothing else can change its vector.
+    """Sentence vectors from ONNX Runtime; texts of one length share a run, which leaves their vectors as they are.
 
     The model is found at first use: `model_dir` (or SEMROUTE_MODEL_DIR), a folder with an export or with
     sentence-transformers weights; else the default model, all-MiniLM-L6-v2 (384 dimensions, at most 256 tokens), from
@@ -111,16 +113,19 @@ class OnnxEmbedder:
         import numpy as np
 
         session = self._load()
+        ids = [self._ids(session, text) for text in texts]
+        runs = _runs(ids, session.most_a_run)
         vectors = np.empty((len(texts), session.model.dimensions), dtype=np.float32)
-        for row, vector in enumerate(self._run_each(session, texts)):
-            vectors[row] = vector
+        if len(texts) <= _FEW or session.workers < 2:
+            for rows in runs:
+                vectors[rows] = session.run([ids[row] for row in rows])
+            return vectors
+        with ThreadPoolExecutor(min(session.workers, len(runs)), thread_name_prefix="semroute-embed") as pool:
+            for rows, found in zip(
+                runs, pool.map(lambda rows: session.run([ids[row] for row in rows]), runs), strict=True
+            ):
+                vectors[rows] = found
         return vectors
-
-    def _run_each(self, session: Session, texts: Sequence[str]) -> Sequence[NDArray[np.float32]]:
-        if len(texts) < 2 or session.workers < 2:
-            return [session.run(self._ids(session, text)) for text in texts]
-        with ThreadPoolExecutor(min(session.workers, len(texts)), thread_name_prefix="semroute-embed") as pool:
-            return list(pool.map(lambda text: session.run(self._ids(session, text)), texts))
 
     def _ids(self, session: Session, text: str) -> list[int]:
         limit = session.model.max_tokens
@@ -164,6 +169,14 @@ class OnnxEmbedder:
             progress=self._progress,
         )
         return Session(find_model(search), workers=usable_cores() if self._workers is None else self._workers)
+
+
+def _runs(ids: Sequence[list[int]], most: int) -> list[list[int]]:
+    """Part the rows of tokenised texts into runs of one length, each of at most `most` rows."""
+    by_length: dict[int, list[int]] = {}
+    for row, text_ids in enumerate(ids):
+        by_length.setdefault(len(text_ids), []).append(row)
+    return [rows[start : start + most] for rows in by_length.values() for start in range(0, len(rows), most)]
 
 
 def usable_cores() -> int:

@@ -124,11 +124,11 @@ def test_two_that_export_at_once_both_get_the_whole_model(tmp_path: Path) -> Non
     with ThreadPoolExecutor(2) as pool:
         one, two = pool.map(lambda embedder: embedder.embed(TEXTS), embedders)
     np.testing.assert_array_equal(one, two)
-    assert [path.name for path in (tmp_path / "models").iterdir()] == ["all-MiniLM-L6-v2-int8-v1"]
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["all-MiniLM-L6-v2-int8-v2"]
 
 
 def test_an_export_that_was_broken_off_is_made_anew(tmp_path: Path) -> None:
-    remains = tmp_path / "models" / "all-MiniLM-L6-v2-int8-v1"
+    remains = tmp_path / "models" / "all-MiniLM-L6-v2-int8-v2"
     remains.mkdir(parents=True)
     (remains / "model.onnx").write_bytes(b"half")
     assert OnnxEmbedder(cache_dir=tmp_path, use_hub=False).embed(TEXTS).shape == (2, 384)
