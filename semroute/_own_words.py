@@ -44,18 +44,15 @@ def _patterns(listed: str) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(rf"(?<!\w)(?:{alternative})(?!\w)") for alternative in alternatives(listed))
 
 
+NAMES_ONESELF: Final = re.compile(r"(?<!\w)(?:i|we|me|us|my|our|i'm|we're)(?!\w)")
+"""What every pattern of OWN_STATE needs, so that most questions are done with one search."""
 OWN_STATE: Final = _patterns(
     rf"""
     where(?:'s|'re| is| are| the \w+ is| did| has) {_MY} {_THING}
     where {_MY} {_THING} (?:is|are|has|have|went|got|might be)
-    where(?:'s| is| are) the (?:order|parcel|package|delivery|shipment|refund|money|courier|driver|replacement)$
     (?:where(?:'s| is| are)|has|have|did|was|is|when will) the (?:\w+ ){{1,3}}(?:that )?(?:i|we) (?:have )?{_BOUGHT}
     (?:is|are) there (?:any |enough |still |an? )*(?:\w+ )?(?:left )?(?:in|on) (?:my|our) {_THING}
     what(?:'s| is) (?:left|available|remaining) (?:in|on|of) (?:my|our)
-    (?:when|how soon|how long) .*\bexpect (?:{_MY} |the |this )?{_THING}
-    {_THING} (?:#|number |no )?[a-z]{{0,4}}-?\d{{3,}} .*(?:status|where|arrived?|here|late|shipped|updates?)
-    what(?:'s| is| are| was| were) (?:the )?(?:\w+ )?(?:status|progress|state|eta|whereabouts|tracking number
-      |balance) (?:of|for|on) .+
     what(?:'s| is| are| was| were) (?:my|our) (?!{_GENERAL})\w+(?: \w+)?
     (?:is|are) (?:my|our) (?:\w+ ){{1,3}}(?:ready|here|back|due|done|finished|confirmed|approved|locked|blocked
       |delayed|fixed|repaired)(?: yet| now| already)*$
@@ -70,12 +67,9 @@ OWN_STATE: Final = _patterns(
     what(?:'s| is| are| do i have) (?:\w+ )?(?:in|on) (?:my|our) (?!{_GENERAL})\w+
     (?:summari[sz]e|read|check|show(?: me)?|list|open|search) (?:all |through )?(?:of )?(?:my|our) (?:\w+ )?(?:emails?
       |e-mails?|messages?|mails?|inbox|calendar|meetings?|appointments?|orders?|transactions?|tickets?|cart|basket)
-    ^(?:so )?(?:has|have|did) (?:it|they|you guys) (?:been )?(?:ship(?:ped)?|arrived?|sent|dispatched
-      |delivered)(?: it| them)?(?: yet| out| already)*$
     (?:what|which) (?:email|e-mail|phone|address|card|name) (?:\w+ )?do you have (?:for|of|on) (?:me|us)
     my (?:order|account|booking|customer|reference|tracking|policy|claim|ticket|case) (?:number|no|id) is
     (?:has|have|did|is) (?:any|some)(?:one|body) .*\b(?:my|our) (?:\w+ )?{_THING}
-    who(?:'s| is) (?:handling|working on|dealing with|looking (?:at|into)|assigned to) (?:my|our|the) \w+
     what (?:grades?|marks?|scores?|results?) (?:did|have) (?:i|we)
     (?:is|are) (?:my|our) (?:\w+ ){{1,3}}in$
     (?:my|our) {_THING} .*where (?:is|are) (?:it|they)$
@@ -84,9 +78,6 @@ OWN_STATE: Final = _patterns(
     have (?:i|we) been (?:paid|accepted|approved|selected|invited|assigned|\w+ed)$
     am i (?:\w+ )?(?:late|behind|early|overdrawn)\b.*
     how many (?:\w+ ){{1,2}}have (?:i|we) \w+
-    (?:how far(?: away)?|where) (?:is|are) (?:my|our|the) (?:driver|courier|taxi|technician|plumber|ride)
-    is (?:my|our|the) (?:driver|courier|taxi|technician|plumber|ride) (?:\w+ )?(?:close|near|nearby|here
-      |coming|there|late)
     how long (?:until|till|before) (?:my|our) \w+
     (?:when(?:'s| is)|who(?:'s| is| are|'re)) (?:my|our) (?!best )\w+(?: \w+)?
     do (?:i|we) (?:still |already |currently )*have (?!{_GENERAL}|to\b|the\b|a right\b|a choice\b)\w+(?: \w+)?
@@ -98,22 +89,15 @@ OWN_STATE: Final = _patterns(
     (?:will|won't|when will|when's|when is|when are) {_MY} {_THING} (?:\w+ )?{_FATE}
     (?:when|what time|what day)(?:'s| is| are| does| do| did| was) {_MY} {_THING}(?: (?:due|coming|arriving
       |expected|end|expire|renew|start|ship|leave|arrive|scheduled|over|paid|next))?
-    when (?:will|is) (?:it|they) (?:going to )?{_FATE}
     when (?:will|do) (?:i|we) (?:get|receive|have|see) {_MY} {_THING}(?: back)?
     why (?:was|were|am|are|did|is|has|have) (?:i|we) (?:being |been |get |got |not )*{_CONCERNING_ME}
     why (?:was|were|wasn't|hasn't|haven't|has|have|did|didn't|is|isn't|are|does|won't) {_MY} {_THING}
     why (?:did|have|do|were|are) you (?:\w+ )?(?:charge|charged|bill|billed|cancel|cancelled|canceled|block
       |blocked|close|closed|reject|rejected|refuse|refused) (?:me|us|my|our)
     (?:was|were|have|has|am|did) (?:i|we) (?:already |been |being |get |got |even |really )*{_CONCERNING_ME}
-    (?:did|have) you (?:\w+ )?(?:get|got|receive|received|see|seen|send|sent|ship|shipped|process|processed
-      |refund|refunded|charge|charged|cancel|cancelled|canceled|read|open|opened|review|reviewed) (?:my|our|me
-      |us|it|the)
-    (?:any|is there (?:any|an)|are there any|what's the|what is the|give me an?) (?:news|updates?|progress|word
-      |response|eta) (?:on|about|for|with|regarding|to) .*(?:my|our|{_THING})
     {_COMMAND}(?:track|locate|trace|look up|pull up|check|check on|show|show me|tell me|give me|list|display
       |view|read|read me|see|get me|find) (?:the status of )?(?:all )?(?:of )?{_MY} {_THING}(?: status| history
       | number)?
-    (?:status|whereabouts) of (?:{_MY} |the |this )?{_THING}
     {_MY} {_THING} (?:status|balance)$
     am i (?:still |already |currently |now )*(?:eligible|approved|registered|enrolled|covered|on the|on a|due
       |owed|verified|subscribed|overdue|logged in|signed in|signed up|booked|confirmed|accepted|qualified
@@ -134,6 +118,28 @@ OWN_STATE: Final = _patterns(
     can (?:i|we|you) (?:have|get|know|hear|see|tell me|give me|check|look up|confirm|see if|check if
       |tell if) {_MY} {_THING}(?: status| details| balance| please)*$
     (?:if|whether) {_MY} {_THING} (?:has|have|was|were|is|are|did|went|got)(?: been)?
+    """
+)
+STATE_OF_A_THING: Final = _patterns(
+    rf"""
+    where(?:'s| is| are) the (?:order|parcel|package|delivery|shipment|refund|money|courier|driver|replacement)$
+    (?:when|how soon|how long) .*\bexpect (?:{_MY} |the |this )?{_THING}
+    {_THING} (?:#|number |no )?[a-z]{{0,4}}-?\d{{3,}} .*(?:status|where|arrived?|here|late|shipped|updates?)
+    what(?:'s| is| are| was| were) (?:the )?(?:\w+ )?(?:status|progress|state|eta|whereabouts|tracking number
+      |balance) (?:of|for|on) .+
+    ^(?:so )?(?:has|have|did) (?:it|they|you guys) (?:been )?(?:ship(?:ped)?|arrived?|sent|dispatched
+      |delivered)(?: it| them)?(?: yet| out| already)*$
+    who(?:'s| is) (?:handling|working on|dealing with|looking (?:at|into)|assigned to) (?:my|our|the) \w+
+    (?:how far(?: away)?|where) (?:is|are) (?:my|our|the) (?:driver|courier|taxi|technician|plumber|ride)
+    is (?:my|our|the) (?:driver|courier|taxi|technician|plumber|ride) (?:\w+ )?(?:close|near|nearby|here
+      |coming|there|late)
+    when (?:will|is) (?:it|they) (?:going to )?{_FATE}
+    (?:did|have) you (?:\w+ )?(?:get|got|receive|received|see|seen|send|sent|ship|shipped|process|processed
+      |refund|refunded|charge|charged|cancel|cancelled|canceled|read|open|opened|review|reviewed) (?:my|our|me
+      |us|it|the)
+    (?:any|is there (?:any|an)|are there any|what's the|what is the|give me an?) (?:news|updates?|progress|word
+      |response|eta) (?:on|about|for|with|regarding|to) .*(?:my|our|{_THING})
+    (?:status|whereabouts) of (?:{_MY} |the |this )?{_THING}
     (?:where(?:'s| is)|has|did|when will|what about|status of|track|find|check|is) (?:the |my )?{_THING} (?:#
       |no\.? ?|number |id |nr\.? ?)?[a-z]{{0,4}}-?\d[\w-]*
     """

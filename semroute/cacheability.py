@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from semroute._own_words import NEW_EACH_TIME, OWN_STATE
+from semroute._own_words import NAMES_ONESELF, NEW_EACH_TIME, OWN_STATE, STATE_OF_A_THING
 from semroute._wording import asked_sentences, asks_for_rule, first_match, is_how_to, is_hypothetical
 from semroute.errors import ConfigError
 from semroute.freshness import judge_freshness
@@ -92,7 +92,9 @@ def own_state(text: str) -> str | None:
     for sentence in asked_sentences(text):
         if asks_for_rule(sentence) or is_hypothetical(sentence):
             continue
-        found = first_match(OWN_STATE, sentence)
+        found = first_match(STATE_OF_A_THING, sentence)
+        if found is None and NAMES_ONESELF.search(sentence) is not None:
+            found = first_match(OWN_STATE, sentence)
         if found is not None:
             return found
     return None

@@ -31,7 +31,7 @@ _PLAIN = re.compile(r"(?:[A-Za-z]+(?:['-][A-Za-z]+)*[,.?!;:]?(?: +|$))+")
 """A text of words and marks alone: most questions are, and they are split in a third of the time."""
 _PLAIN_PIECES = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*|[^\w\s]")
 _SENTENCE_STARTS = frozenset('.?!:;"(')
-_MERGED = PHRASES.keys() | PARTICLE_VERB_HEADS | {"non"}
+_MERGED = frozenset(PHRASES) | PARTICLE_VERB_HEADS | {"non"}
 """Words that may become one with others."""
 _PARTICLE_REACH = 5
 """A particle is looked for up to this many words behind its verb ("turn the alarm off")."""
