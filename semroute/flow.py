@@ -17,12 +17,25 @@ from semroute.cacheability import Cacheability, CacheabilityLimits, Facts, Judge
 from semroute.entry import Address, Alias, Answer, Candidate, Entry, Found
 from semroute.freshness import LIFETIMES
 from semroute.gate import Gate, Policy, open_gate
-from semroute.result import Bypass, Explanation, Hit, Lookup, Miss, Nearest, NotStored, Saved, Stored, Update, Verdict
+from semroute.result import (
+    Bypass,
+    Explanation,
+    Hit,
+    Lookup,
+    Miss,
+    Nearest,
+    NotStored,
+    Saved,
+    Stored,
+    Update,
+    Verdict,
+    least_p,
+)
 from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
 
 if TYPE_CHECKING:
     from semroute.entry import FloatVector
-    from semroute.guards import Guard
+    from semroute.guards import Estimator, Guard
     from semroute.request import Request
     from semroute.router.decision import RoutingDecision, Staleness
 
@@ -36,16 +49,32 @@ class Rules:
     cacheability: CacheabilityLimits = field(default_factory=CacheabilityLimits)
     admission: AdmissionLimits = field(default_factory=AdmissionLimits)
     lifetimes: Mapping[Staleness, timedelta | None] = field(default_factory=lambda: LIFETIMES)
-    has_verifier: bool = False
-    """Whether a learned verifier stands among the guards, so that the gate may open wider."""
+    verifier: Estimator | None = None
+    """Asked after the guards: it tells how likely a candidate's answer is right."""
     require_scope: bool = False
     """Treat a request without any scope as Bypass."""
     k: int = 5
     """How many candidates the semantic tier looks at."""
 
-    def gate(self, decision: RoutingDecision | None) -> Gate:
-        """Return the threshold that a decision leads to; None stands for a router that failed."""
-        return open_gate(decision, self.policy, has_verifier=self.has_verifier)
+    @property
+    def version(self) -> str:
+        """Name what decides about a hit: an alias that was made under another version is looked at again."""
+        return self.policy.version if self.verifier is None else f"{self.policy.version} {self.verifier.digest}"
+
+    def gate(self, decision: RoutingDecision | None, embedder: str | None = None) -> Gate:
+        """Return what a decision leads to; None stands for a router that failed.
+
+        The verifier counts only for similarities of the embedder that it was fitted on.
+        """
+        return open_gate(decision, self.policy, has_verifier=self._estimates(embedder))
+
+    def asked(self, gate: Gate, embedder: str | None) -> tuple[Guard, ...]:
+        """Return the guards that are asked about a candidate behind a gate, in turn."""
+        guards = self.guards if gate.requires_guards else ()
+        return (*guards, self.verifier) if self.verifier is not None and self._estimates(embedder) else guards
+
+    def _estimates(self, embedder: str | None) -> bool:
+        return self.verifier is not None and self.verifier.embedder in (None, embedder)
 
 
 @dataclass(slots=True)
@@ -62,6 +91,12 @@ class Trail:
     gate: Gate | None = None
     considered: list[Nearest] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    serves: bool = True
+    """Whether a hit is served; in shadow mode it leaves no alias."""
+    entry: Entry | None = None
+    """The entry behind a hit by meaning, or by an alias of one."""
+    result: Lookup | None = None
+    """What the lookup came to by the rules, whether or not it was served."""
 
     def judged(self, request: Request, rules: Rules) -> Judgement:
         """Return the cacheability rules' answer about the request, asked once."""
@@ -119,6 +154,7 @@ def lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float)
     if found is not None and found.entry is not None:
         hit = yield from _exact_hit(words, found.entry, found.alias, rules, now)
         if hit is not None:
+            trail.entry = found.entry
             return hit
     judgement = trail.judged(request, rules)
     if judgement.cacheability is Cacheability.BYPASS:
@@ -128,10 +164,12 @@ def lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float)
     if not (yield from _embed(trail, words)):
         return trail.miss(trail.failures[-1] if trail.failures else "exact tier only: longer than the embedder's limit")
     yield from _route(trail, request)
-    trail.gate = rules.gate(trail.decision)
+    if rules.policy.embedder not in (None, trail.embedder):
+        return trail.miss(f"policy {rules.policy.version} was tuned for another embedder, {rules.policy.embedder}")
+    trail.gate = rules.gate(trail.decision, trail.embedder)
     if trail.gate.threshold is None:
         return trail.bypass(f"the router decided so: {trail.gate.threshold_from}")
-    return (yield from _semantic(words, trail, trail.gate.threshold, rules, now))
+    return (yield from _semantic(words, trail, trail.gate, trail.gate.threshold, rules, now))
 
 
 def update(
@@ -242,7 +280,9 @@ def _exact_hit(
     if alias is None:
         return Hit(entry.answer, _explain_hit("l1", "the same request was answered before", entry, now))
     verdicts: tuple[Verdict, ...] = ()
-    if alias.policy != rules.policy.version:
+    if alias.policy != rules.version:
+        if rules.verifier is not None:  # the semantic tier asks it again, and makes the alias anew
+            return None
         today = rules.gate(None)
         # Written so that a similarity that is not a number is under every threshold; so below.
         if today.threshold is None or not alias.similarity >= today.threshold:
@@ -263,8 +303,10 @@ def _exact_hit(
     return Hit(entry.answer, explanation)
 
 
-def _semantic(words: str, trail: Trail, threshold: float, rules: Rules, now: float) -> Generator[Step, Any, Lookup]:
-    """Search the partition and serve the best candidate that clears the threshold and every guard."""
+def _semantic(
+    words: str, trail: Trail, gate: Gate, threshold: float, rules: Rules, now: float
+) -> Generator[Step, Any, Lookup]:
+    """Search the partition and serve the best candidate that clears the gate and every guard."""
     if trail.vector is None or trail.embedder is None:
         return trail.miss("no vector")
     try:
@@ -272,6 +314,7 @@ def _semantic(words: str, trail: Trail, threshold: float, rules: Rules, now: flo
     except StepFailed as failure:
         trail.failures.append(str(failure))
         return trail.miss(str(failure))
+    guards = rules.asked(gate, trail.embedder)
     for candidate in candidates:
         if candidate.id == trail.address.exact:  # stored since the exact tier was read: the very same request
             entry = yield from _fetch(trail, candidate.id)
@@ -281,7 +324,7 @@ def _semantic(words: str, trail: Trail, threshold: float, rules: Rules, now: flo
         if not candidate.similarity >= threshold:
             trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity))
             continue
-        verdicts = yield Judge(rules.guards, words, candidate)
+        verdicts = gate.held((yield Judge(guards, words, candidate)))
         trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity, verdicts))
         if all(verdict.passed for verdict in verdicts):
             hit = yield from _serve(words, candidate, verdicts, trail, rules, now)
@@ -307,12 +350,14 @@ def _serve(
     entry = yield from _fetch(trail, candidate.id)
     if entry is None:
         return None
-    p_reusable = min((v.p_reusable for v in verdicts if v.p_reusable is not None), default=None)
-    alias = Alias(trail.address, candidate.id, words, candidate.similarity, p_reusable, rules.policy.version, now)
-    try:
-        yield Put(alias)
-    except StepFailed as failure:
-        trail.failures.append(str(failure))
+    trail.entry = entry
+    p_reusable = least_p(verdicts)
+    alias = Alias(trail.address, candidate.id, words, candidate.similarity, p_reusable, rules.version, now)
+    if trail.serves:
+        try:
+            yield Put(alias)
+        except StepFailed as failure:
+            trail.failures.append(str(failure))
     explanation = _explain_hit(
         "l2",
         f"the same question in other words: {_quoted(entry.query)}",

@@ -1,66 +1,19 @@
-"""The gate: a routing decision turned into the similarity that a semantic hit needs, or into a bypass.
+"""The gate: a routing decision turned into what a semantic hit needs, or into a bypass.
 
 Low confidence only ever makes it stricter, and a bypass always wins.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from semroute.errors import ConfigError
+from semroute.policy import Policy as Policy  # the gate's numbers: the two are asked for together
+from semroute.result import Verdict, least_p
 
 if TYPE_CHECKING:
+    from semroute.policy import Cell, TunedStrategy
     from semroute.router.decision import RoutingDecision
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The numbers of the gate; all are fractions in [0, 1], the thresholds on the scale of similarity.
-
-    `version` names where the numbers come from; "default" is the built-in policy. Raises ConfigError for numbers
-    that are out of range or contradict one another.
-    """
-
-    version: str = "default"
-    threshold: float = 0.88
-    """Needed where the lexical guards stand behind the gate and no learned verifier; evals/README.md says why."""
-    verified_threshold: float = 0.85
-    """Needed where a learned verifier looks at every candidate."""
-    strict_threshold: float = 0.95
-    """Needed when the router is unsure or has failed."""
-    aggressive_step: float = 0.03
-    """How much the strategy `aggressive` lowers a threshold."""
-    floor: float = 0.80
-    """No threshold is lowered below it."""
-    min_confidence: float = 0.80
-    """A decision with less confidence is treated as unsure."""
-
-    @classmethod
-    def fixed(cls, threshold: float) -> Self:
-        """Return the policy of one threshold; where the router is unsure it stays at least as strict as the default."""
-        default = cls()
-        return cls(
-            version=f"threshold {threshold:g}",
-            threshold=threshold,
-            verified_threshold=threshold,
-            strict_threshold=max(threshold, default.strict_threshold),
-            floor=min(threshold, default.floor),
-        )
-
-    def __post_init__(self) -> None:
-        if not self.version.strip():
-            raise ConfigError("version must name the policy, not be empty")
-        for field in fields(self):
-            if field.name != "version":
-                _check_fraction(field.name, getattr(self, field.name))
-        for name in ("threshold", "verified_threshold"):
-            value: float = getattr(self, name)
-            if not self.floor <= value <= self.strict_threshold:
-                raise ConfigError(
-                    f"{name} must lie between floor ({self.floor:g}) and strict_threshold "
-                    f"({self.strict_threshold:g}), not {value!r}"
-                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +23,85 @@ class Gate:
     threshold: float | None
     threshold_from: str
     """Which rule set the threshold, for a person."""
+    min_p_reusable: float | None = None
+    """The least P(reusable) of the learned verifier; None where there is none."""
+    requires_guards: bool = True
+    """Whether the lexical guards must pass."""
 
     @property
     def is_bypass(self) -> bool:
         return self.threshold is None
 
+    def held(self, verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
+        """Hold what the guards said against the least probability: too low a one, or none, becomes a refusal."""
+        if self.min_p_reusable is None or not all(verdict.passed for verdict in verdicts):
+            return verdicts
+        if least_p(verdicts) is None:
+            return (*verdicts, Verdict("verifier", passed=False, why="unverifiable: no probability was estimated"))
+        return tuple([_held(verdict, self.min_p_reusable) for verdict in verdicts])
+
+
+def _held(verdict: Verdict, least: float) -> Verdict:
+    # Written so that a probability that is not a number is under every other.
+    if verdict.p_reusable is None or verdict.p_reusable >= least:
+        return verdict
+    return replace(verdict, passed=False, why=f"P(reusable) {verdict.p_reusable:.3f}, under {least:.3f}")
+
 
 def open_gate(decision: RoutingDecision | None, policy: Policy, *, has_verifier: bool) -> Gate:
     """Turn a decision into a gate; None stands for a router that failed."""
+    strict = Gate(policy.strict_threshold, "router failed", policy.strict_p_reusable if has_verifier else None)
     if decision is None:
-        return Gate(policy.strict_threshold, "router failed")
+        return strict
     bypass = _reason_to_bypass(decision)
     if bypass is not None:
         return Gate(None, bypass)
+    strategy: TunedStrategy = "standard"
+    if decision.cache_strategy == "aggressive" and decision.intent != "analysis":
+        strategy = "aggressive"
+    if policy.cells:
+        sure = _tuned(policy.cell(strategy, is_sure=True), policy, strict, has_verifier)
+    else:
+        sure = _default(strategy, policy, has_verifier)
     # Written so that a confidence that is not a number counts as none.
-    if not decision.confidence >= policy.min_confidence:
-        return Gate(policy.strict_threshold, "low confidence")
+    if decision.confidence >= policy.min_confidence:
+        return sure
+    unsure = _tuned(policy.cell(strategy, is_sure=False), policy, strict, has_verifier)
+    return _stricter(sure, unsure, "low confidence")
+
+
+def _default(strategy: TunedStrategy, policy: Policy, has_verifier: bool) -> Gate:
+    """Return what the policy's plain numbers ask for."""
     threshold = policy.verified_threshold if has_verifier else policy.threshold
     origin = "default" if policy.version == "default" else f"policy {policy.version}"
-    if decision.cache_strategy == "aggressive" and decision.intent != "analysis":
-        return Gate(max(policy.floor, round(threshold - policy.aggressive_step, 6)), "strategy aggressive")
-    return Gate(threshold, origin)
+    if strategy == "aggressive":
+        threshold, origin = max(policy.floor, round(threshold - policy.aggressive_step, 6)), "strategy aggressive"
+    p_reusable = policy.min_p_reusable if has_verifier else None
+    return Gate(threshold, origin, p_reusable, not has_verifier or policy.verified_requires_guards)
+
+
+def _tuned(cell: Cell | None, policy: Policy, strict: Gate, has_verifier: bool) -> Gate:
+    """Return what a tuned cell asks for; a cell without data, or without the verifier it relies on, stays strict."""
+    if cell is None:
+        return Gate(strict.threshold, f"policy {policy.version} has no data for this", strict.min_p_reusable)
+    if cell.min_p_reusable is not None and not has_verifier:
+        return Gate(strict.threshold, f"policy {policy.version} needs its verifier", None)
+    p_reusable = cell.min_p_reusable
+    if has_verifier and p_reusable is None:
+        p_reusable = policy.min_p_reusable
+    return Gate(cell.threshold, f"policy {policy.version}", p_reusable, cell.requires_guards)
+
+
+def _stricter(one: Gate, other: Gate, origin: str) -> Gate:
+    """Return the gate that lets through only what both let through."""
+    thresholds = [gate.threshold for gate in (one, other) if gate.threshold is not None]
+    least = [gate.min_p_reusable for gate in (one, other) if gate.min_p_reusable is not None]
+    return Gate(
+        max(thresholds),
+        origin,
+        max(least, default=None),
+        one.requires_guards or other.requires_guards,
+    )
 
 
 def _reason_to_bypass(decision: RoutingDecision) -> str | None:
@@ -101,10 +112,3 @@ def _reason_to_bypass(decision: RoutingDecision) -> str | None:
     if decision.staleness == "realtime":
         return "staleness realtime"
     return None
-
-
-def _check_fraction(name: str, value: object) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # A comparison with NaN is false, so NaN is refused too.
-    if not (is_number and 0.0 <= value <= 1.0):  # type: ignore[operator]  # narrowed by is_number
-        raise ConfigError(f"{name} must be a number in [0, 1], not {value!r}")

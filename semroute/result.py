@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from semroute.entry import JSON, Answer
     from semroute.router.decision import RoutingDecision
 
@@ -25,6 +27,11 @@ class Verdict:
 
     def __str__(self) -> str:
         return f"{self.guard}: {'passed' if self.passed else self.why}"
+
+
+def least_p(verdicts: Iterable[Verdict]) -> float | None:
+    """Return the lowest probability that a guard estimated; None where none did."""
+    return min((verdict.p_reusable for verdict in verdicts if verdict.p_reusable is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,8 @@ class Miss:
     """Nothing that may be served: ask the model, then `update`."""
 
     explanation: Explanation
+    withheld: Hit | None = None
+    """What would have been served, were it not for shadow mode or a canary's share."""
 
     @property
     def tier(self) -> Tier:

@@ -19,6 +19,7 @@ from semroute.entry import Answer, Candidate, Found
 from semroute.gate import Policy
 from semroute.guards import verdicts_of
 from semroute.request import Digests, Request, Scope
+from semroute.result import Hit
 from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step
 
 if TYPE_CHECKING:
@@ -33,16 +34,30 @@ _KEY: Final = b"semroute.evaluation.digest.key.."
 
 
 def open_policy(threshold: float = 0.0) -> Policy:
-    """Return a policy whose gate is the same low threshold for every request: a hit's similarity is then our score."""
+    """Return a policy whose gate is the same low similarity for every request, and asks for no probability."""
     return Policy(
         version=f"open from {threshold:g}",
         threshold=threshold,
         verified_threshold=threshold,
         strict_threshold=threshold,
+        min_p_reusable=0.0,
+        strict_p_reusable=0.0,
         aggressive_step=0.0,
         floor=threshold,
         min_confidence=0.0,
     )
+
+
+def score_of(result: Lookup) -> float:
+    """Return what a result is ranked by: the probability of the verifier, or without one the similarity; 0 for none.
+
+    The same words score 1.0: the exact tier serves them.
+    """
+    if not isinstance(result, Hit) or result.tier == "l1":
+        return float(isinstance(result, Hit))
+    told = result.explanation
+    score = told.similarity if told.p_reusable is None else told.p_reusable
+    return 0.0 if score is None else score
 
 
 class Records(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from semroute.entry import Answer
-from semroute.evaluation.flows import Flows, LoneRecords, open_policy, plain_request
+from semroute.evaluation.flows import Flows, LoneRecords, open_policy, plain_request, score_of
 from semroute.evaluation.metrics import PairOutcome
 from semroute.evaluation.tables import Row, Texts, label_of, text_of
 from semroute.evaluation.vectors import AheadEmbedder, Track, untracked
@@ -52,9 +52,9 @@ def evaluate_pairs(
 ) -> list[PairOutcome]:
     """Store the first question of each pair in a fresh context and ask the second, by the rules as shipped.
 
-    The score of a pair is its similarity when the flow would serve it under a gate that is wide open, which means
-    that every guard passed, else 0; a request that bypasses the cache scores 0 and counts as a miss. The same
-    words score 1.0: the exact tier serves them.
+    The score of a pair is P(reusable), or its similarity where no verifier stands, when the flow would serve it under
+    a gate that is wide open, which means that every guard passed, else 0; a request that bypasses the cache scores 0
+    and counts as a miss. The same words score 1.0: the exact tier serves them.
     """
     ahead = AheadEmbedder(embedder)
     ahead.prepare((text for pair in pairs for text in (pair.stored, pair.asked)), track)
@@ -67,14 +67,8 @@ def evaluate_pairs(
         namespace = f"pair {number}"
         flows.update(flows.ask(plain_request(pair.stored, namespace=namespace)), Answer(f"answer {number}"))
         asked = flows.ask(plain_request(pair.asked, namespace=namespace))
-        result, score = flows.lookup(asked), _score(wide_open.lookup(asked))
+        result, score = flows.lookup(asked), score_of(wide_open.lookup(asked))
         outcomes.append(
             PairOutcome(pair.is_positive, isinstance(result, Hit), isinstance(result, Bypass), score, pair.group)
         )
     return outcomes
-
-
-def _score(result: object) -> float:
-    if not isinstance(result, Hit) or result.explanation.similarity is None:
-        return 0.0
-    return result.explanation.similarity

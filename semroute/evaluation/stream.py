@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import numpy as np
 
 from semroute.entry import Answer
-from semroute.evaluation.flows import Asked, Flows, open_policy, plain_request
+from semroute.evaluation.flows import Asked, Flows, open_policy, plain_request, score_of
 from semroute.evaluation.metrics import OperatingPoint, best_operating_point
 from semroute.evaluation.neighbours import Neighbours, nearest_earlier
 from semroute.evaluation.stream_records import RememberedGuards, StreamRecords
@@ -72,8 +72,9 @@ def evaluate_stream(
     request is stored after it was asked (the protocol of vCache and CacheVerifier), with "miss" only those that were
     not served. Requests that the rules keep out of the cache are neither served nor stored.
 
-    - `best`: the highest hit rate within the bound over all thresholds on our score, which is the similarity of the
-      nearest of k = 5 candidates that every guard lets pass, else 0; 1.0 for the same words. The threshold is chosen
+    - `best`: the highest hit rate within the bound over all thresholds on our score, which is P(reusable), or the
+      similarity where no verifier stands, of the first of k = 5 candidates that every guard lets pass, else 0; 1.0 for
+      the same words. The threshold is chosen
       on this very stream: it says what the score could do.
     - `static`: the same for the plain cosine of the nearest neighbour, on the same vectors, without any rule. A text
       over the embedder's limit has no neighbour.
@@ -100,7 +101,7 @@ def evaluate_stream(
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    similarity: float
+    score: float
     is_right: bool
 
 
@@ -132,7 +133,7 @@ class _Stream:
         flows = self._flows.under(open_policy(LEAST_SIMILARITY))
         for position, served in self._pass(flows, self._track(self._asked, "scoring")):
             if served is not None:
-                scores[position], is_right[position] = served.similarity, served.is_right
+                scores[position], is_right[position] = served.score, served.is_right
         return scores, is_right
 
     def plain_scores(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -177,9 +178,7 @@ class _Stream:
             served = None
             if isinstance(result, Hit):
                 maker = records.position_of(result.hit_id)
-                similarity = result.explanation.similarity
-                is_right = self._classes[maker] == self._classes[position]
-                served = _Served(1.0 if similarity is None else similarity, is_right)
+                served = _Served(score_of(result), self._classes[maker] == self._classes[position])
             yield position, served
             if served is None or self._insert == "always":
                 records.insert(position)

@@ -23,6 +23,21 @@ class Guard(Protocol):
         ...
 
 
+@runtime_checkable
+class Estimator(Guard, Protocol):
+    """A guard that was fitted on labelled pairs: its verdicts tell a probability, which the gate decides about."""
+
+    @property
+    def embedder(self) -> str | None:
+        """Identity of the embedder whose similarities it was fitted on; None for any."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Digest of its coefficients."""
+        ...
+
+
 def verdicts_of(guards: Iterable[Guard], query: str, candidate: Candidate) -> tuple[Verdict, ...]:
     """Ask the guards one after the other until one refuses; what a guard raises goes on to the caller."""
     verdicts: list[Verdict] = []
