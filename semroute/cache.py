@@ -10,33 +10,35 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from semroute import flow
-from semroute.admission import AdmissionLimits
 from semroute.background import Writer
 from semroute.binding import bound
-from semroute.cacheability import CacheabilityLimits
 from semroute.config import Settings
+from semroute.defaults import default_embedder, default_log, rules_of, store_of
 from semroute.driver import Driver, Recorder, StepRecord
 from semroute.entry import Answer, Selector, Usage
 from semroute.errors import ConfigError
 from semroute.flights import Flights
 from semroute.gate import Policy
-from semroute.guards.lexical import lexical_guards
 from semroute.pending import Pending
 from semroute.request import Digests, Request
-from semroute.result import Explanation, Lookup, Miss, NotStored, Queued, Update
+from semroute.result import Explanation, Hit, Lookup, Miss, NotStored, Queued, Update
 from semroute.router.rules import RuleRouter
+from semroute.shadow import RecordTaker, ShadowEvent, is_in_canary, records_of
 from semroute.steps import Step, StepFailed
 from semroute.telemetry import Counters, Event, FeedbackEvent, LookupEvent, Stats, UpdateEvent
 
 if TYPE_CHECKING:
     from semroute.embedders import Embedder
+    from semroute.entry import Address
     from semroute.guards import Guard
     from semroute.router import Router
     from semroute.stores import Store, StoreSize
     from semroute.telemetry import Listener
+
+_OnTheWay: TypeAlias = tuple[Request, str, flow.Trail]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,9 @@ class SemanticCache:
 
     `store` is a URL ("sqlite:///answers.db", "memory://"), a path or a Store; None is the embedded store in the
     user's data folder. Every other part has a default: the ONNX embedder, the rule router, the lexical guards and
-    the built-in policy. `prices` lets hits say what they saved. Settings that are not given come from the
+    the built-in policy; `policy` may be the file that `semroute tune` wrote. `prices` lets hits say what they saved.
+    With `mode="shadow"` nothing is served, and with `canary=0.1` a tenth of all questions: what would have been served
+    to the others is taken down in a shadow log, for `semroute review`. Settings that are not given come from the
     environment and from semroute.toml (see `semroute.config.Settings`).
 
     Nothing is opened or loaded before the first call; `preload` does it at start-up. Lookups and updates never raise
@@ -79,7 +83,7 @@ class SemanticCache:
         embedder: Embedder | None = None,
         router: Router | None = None,
         guards: Iterable[Guard] | None = None,
-        policy: Policy | None = None,
+        policy: Policy | str | Path | None = None,
         prices: Mapping[str, Price] | None = None,
         listeners: Iterable[Listener] = (),
         settings: Settings | None = None,
@@ -91,15 +95,19 @@ class SemanticCache:
         if settings is not None and named_settings:
             raise ConfigError(f"give either settings or {sorted(named_settings)}, not both")
         self.settings = Settings.load(named_settings) if settings is None else settings
-        self.store = _store_of(store, self.settings, clock)
-        self.embedder = _default_embedder() if embedder is None else embedder
+        self.store = store_of(store, self.settings, clock)
+        self.embedder = default_embedder() if embedder is None else embedder
         self.router: Router = RuleRouter() if router is None else router
-        self.rules = _rules_of(self.settings, policy, guards)
+        self.rules = rules_of(self.settings, policy, guards)
         self.flights = Flights()
         self._prices = {} if prices is None else dict(prices)
         self._clock = clock
         self._counters = Counters()
         self._listeners: tuple[Listener, ...] = (self._counters, *listeners)
+        self._record_takers = tuple(listener for listener in listeners if isinstance(listener, RecordTaker))
+        if not self.settings.serves_all and not self._record_takers:
+            self._record_takers = (default_log(self.settings),)
+            self._listeners += self._record_takers
         self._driver = Driver(self.store, self.embedder, self.router, self._emit, self.settings.embed_deadline_s, clock)
         self._writer = Writer(self.settings.write_queue)
         self._digests: Digests | None = None
@@ -133,8 +141,9 @@ class SemanticCache:
             return self._looked_up(_unopened(failure), None, began)
         words = digests.words(asked)
         trail = flow.Trail(digests.address(asked, words))
+        trail.serves = self._serves(trail.address)
         steps = flow.lookup(asked, words, trail, self.rules, self._clock())
-        return self._looked_up(self._driver.drive(steps), trail, began)
+        return self._looked_up(self._driver.drive(steps), (asked, words, trail), began)
 
     async def alookup(self, request: Request | str) -> Lookup:
         """Do what `lookup` does, without ever blocking the event loop."""
@@ -146,8 +155,9 @@ class SemanticCache:
             return self._looked_up(_unopened(failure), None, began)
         words = digests.words(asked)
         trail = flow.Trail(digests.address(asked, words))
+        trail.serves = self._serves(trail.address)
         steps = flow.lookup(asked, words, trail, self.rules, self._clock())
-        return self._looked_up(await self._driver.adrive(steps), trail, began)
+        return self._looked_up(await self._driver.adrive(steps), (asked, words, trail), began)
 
     def update(self, request: Request | str, answer: Answer | str) -> Update:
         """Store the answer to a request that missed, where admission and freshness allow it.
@@ -200,7 +210,7 @@ class SemanticCache:
         Raises StoreError: a report of a wrong answer must not be lost silently.
         """
         digests = self._digests_of(self.store.open())
-        removed = 0 if correct else self.store.delete(Selector(frozenset({digests.label("entry", hit_id)})))
+        removed = 0 if correct else self._delete(Selector(frozenset({digests.label("entry", hit_id)})))
         self._emit(FeedbackEvent(hit_id, correct, removed))
         return removed
 
@@ -226,11 +236,11 @@ class SemanticCache:
         digests = self._digests_of(self.store.open())
         labels = frozenset(digests.label(kind, value) for kind, value in named.items() if value is not None)
         before = None if older_than is None else self._clock() - older_than.total_seconds()
-        return self.store.delete(Selector(labels, before))
+        return self._delete(Selector(labels, before))
 
     def clear(self) -> int:
         """Remove every entry of every scope; returns how many went. Raises StoreError."""
-        return self.store.delete(Selector())
+        return self._delete(Selector())
 
     def stats(self) -> Stats:
         """Return what this object has counted since it was made."""
@@ -258,17 +268,21 @@ class SemanticCache:
 
     def close(self) -> None:
         """Store what is queued and let go of the store; using the cache again opens it again."""
-        self._writer.close()
-        self._driver.close()
-        self._digests = None
+        self._let_go()
         self.store.close()
 
     async def aclose(self) -> None:
         """Do what `close` does, without ever blocking the event loop."""
-        await asyncio.to_thread(self._writer.close)
-        self._driver.close()
-        self._digests = None
+        await asyncio.to_thread(self._let_go)
         await self.store.aclose()
+
+    def _let_go(self) -> None:
+        """Store what is queued, and end the threads; a later call starts new ones."""
+        self._writer.close()
+        self._driver.close()
+        for taker in self._record_takers:
+            taker.close()
+        self._digests = None
 
     def __enter__(self) -> Self:
         return self
@@ -285,6 +299,13 @@ class SemanticCache:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _delete(self, selector: Selector) -> int:
+        """Remove entries, and what was taken down of them."""
+        removed = self.store.delete(selector)
+        for taker in self._record_takers:
+            taker.delete(selector)
+        return removed
 
     # --- small parts -------------------------------------------------------------------------------------------
 
@@ -311,11 +332,13 @@ class SemanticCache:
         return asked, given
 
     def _updating(self, request: Request, answer: Answer, digests: Digests) -> Generator[Step, Any, Update]:
-        exact = digests.address(request).exact
+        exact, words = digests.address(request).exact, digests.words(request)
         trail = self._pending.take(exact)
         if trail is None:
             trail = flow.Trail(digests.address(request))
-        words, labels = digests.words(request), digests.labels(request, exact)
+        elif self._record_takers:
+            self._take_down(request, words, trail, answer)
+        labels = digests.labels(request, exact)
         return flow.update(request, words, answer, trail, labels, self.rules, self._clock())
 
     def _is_queued(self, request: Request, answer: Answer) -> bool:
@@ -329,11 +352,42 @@ class SemanticCache:
             return self._updated(NotStored(str(failure)))
         return self._updated(self._driver.drive(self._updating(request, answer, digests)))
 
-    def _looked_up(self, result: Lookup, trail: flow.Trail | None, began: float) -> Lookup:
-        if trail is not None and isinstance(result, Miss):
-            self._pending.add(trail)
+    def _serves(self, address: Address) -> bool:
+        if self.settings.serves_all:
+            return True
+        return self.settings.mode == "serve" and is_in_canary(address.exact, self.settings.canary)
+
+    def _looked_up(self, result: Lookup, on_the_way: _OnTheWay | None, began: float) -> Lookup:
+        """Note and return a result; one that shadow mode withholds becomes a miss."""
+        if on_the_way is not None:
+            asked, words, trail = on_the_way
+            trail.result = result
+            if isinstance(result, Hit) and not trail.serves:
+                result = _withheld(result)
+            if isinstance(result, Miss):
+                self._pending.add(trail)
+            elif self._record_takers:
+                self._take_down(asked, words, trail, None)
         self._emit(LookupEvent(result, time.perf_counter() - began))
         return result
+
+    def _take_down(self, asked: Request, words: str, trail: flow.Trail, real_answer: Answer | None) -> None:
+        """Tell the listeners that keep records what a lookup found, and what the model answered instead."""
+        if trail.result is None or self._digests is None:
+            return
+        records = records_of(
+            trail.result.explanation,
+            address=trail.address,
+            query=words,
+            at=self._clock(),
+            labels=self._digests.labels(asked, trail.address.exact),
+            was_served=trail.serves,
+            needed_p=None if trail.gate is None else trail.gate.min_p_reusable,
+            stored={} if trail.entry is None else {trail.entry.id: trail.entry},
+            real_answer=real_answer,
+        )
+        if records:
+            self._emit(ShadowEvent(records))
 
     def _updated(self, result: Update) -> Update:
         self._emit(UpdateEvent(result))
@@ -345,36 +399,13 @@ class SemanticCache:
                 listener.on(event)
 
 
+def _withheld(hit: Hit) -> Miss:
+    told = hit.explanation
+    reason = f"not served, to be judged first: {told.reason}"
+    return Miss(
+        replace(told, tier="miss", reason=reason, hit_id=None, age_s=None, model=None, saved=None), withheld=hit
+    )
+
+
 def _unopened(failure: StepFailed) -> Miss:
     return Miss(Explanation("miss", str(failure), failures=(str(failure),)))
-
-
-def _store_of(store: str | Path | Store | None, settings: Settings, clock: Callable[[], float]) -> Store:
-    from semroute.stores.urls import open_store
-
-    if store is None:
-        store = settings.store
-    if store is None or isinstance(store, str | Path):
-        return open_store(store, max_entries=settings.max_entries, max_bytes=settings.max_bytes, clock=clock)
-    return store
-
-
-def _default_embedder() -> Embedder:
-    from semroute.embedders.onnx import OnnxEmbedder
-
-    return OnnxEmbedder()
-
-
-def _rules_of(settings: Settings, policy: Policy | None, guards: Iterable[Guard] | None) -> flow.Rules:
-    if policy is not None and settings.threshold is not None:
-        raise ConfigError("give either a policy or a threshold, not both")
-    if policy is None:
-        policy = Policy() if settings.threshold is None else Policy.fixed(settings.threshold)
-    return flow.Rules(
-        policy=policy,
-        guards=lexical_guards() if guards is None else tuple(guards),
-        cacheability=CacheabilityLimits(max_temperature=settings.max_temperature),
-        admission=AdmissionLimits(max_bytes=settings.max_answer_bytes),
-        require_scope=settings.require_scope,
-        k=settings.candidates,
-    )

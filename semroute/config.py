@@ -13,6 +13,7 @@ from semroute.errors import ConfigError
 from semroute.request import VOLATILE
 
 WriteMode: TypeAlias = Literal["now", "background"]
+Mode: TypeAlias = Literal["serve", "shadow"]
 CONFIG_FILE = "semroute.toml"
 ENVIRONMENT_PREFIX = "SEMROUTE_"
 OTHER_VARIABLES = frozenset({"SEMROUTE_CONFIG", "SEMROUTE_MODEL_DIR", "SEMROUTE_CACHE_DIR"})
@@ -27,6 +28,14 @@ class Settings:
     """URL of the store; None is the embedded store in the user's data folder."""
     threshold: float | None = None
     """Similarity that a semantic hit needs, in [0, 1]; None leaves it to the policy."""
+    policy: str | None = None
+    """File of a tuned policy, as `semroute tune` writes it; None is the built-in one."""
+    mode: Mode = "serve"
+    """"shadow" looks up and serves nothing: it takes down what it would have served beside the model's answer."""
+    canary: float = 1.0
+    """Share of requests that is served, always the same ones; the others are looked up as in shadow mode."""
+    shadow_log: str | None = None
+    """File of the shadow log; None is `shadow.db` in the user's data folder. Used where not everything is served."""
     candidates: int = 5
     """How many neighbours the semantic tier looks at, 1 to 100."""
     write: WriteMode = "now"
@@ -52,6 +61,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check("threshold", self.threshold, 0.0, 1.0, optional=True)
+        _check("canary", self.canary, 0.0, 1.0)
         _check("candidates", self.candidates, 1, 100, whole=True)
         _check("write_queue", self.write_queue, 1, 10_000_000, whole=True)
         _check("embed_deadline_s", self.embed_deadline_s, 0.001, 3600.0)
@@ -60,6 +70,8 @@ class Settings:
         _check("max_answer_bytes", self.max_answer_bytes, 1, 1024**3, whole=True)
         _check("max_entries", self.max_entries, 1, 10**12, whole=True)
         _check("max_bytes", self.max_bytes, 1, 10**15, whole=True)
+        if self.mode not in ("serve", "shadow"):
+            raise ConfigError(f"mode must be 'serve' or 'shadow', not {self.mode!r}")
         if self.write not in ("now", "background"):
             raise ConfigError(f"write must be 'now' or 'background', not {self.write!r}")
         if not isinstance(self.require_scope, bool):
@@ -67,6 +79,10 @@ class Settings:
         strip: object = self.strip
         if not isinstance(strip, tuple | list) or not all(name in VOLATILE for name in strip):
             raise ConfigError(f"strip must be a tuple of names out of {sorted(VOLATILE)}, not {strip!r}")
+
+    @property
+    def serves_all(self) -> bool:
+        return self.mode == "serve" and self.canary >= 1.0
 
     @classmethod
     def load(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from semroute.result import Hit, NotStored, Stored
+from semroute.shadow import ShadowEvent
 
 if TYPE_CHECKING:
     from semroute.breaker import State
@@ -65,7 +66,7 @@ class FeedbackEvent:
     removed: int
 
 
-Event: TypeAlias = LookupEvent | UpdateEvent | FailureEvent | StateEvent | FeedbackEvent
+Event: TypeAlias = LookupEvent | UpdateEvent | FailureEvent | StateEvent | FeedbackEvent | ShadowEvent
 
 
 class Listener(Protocol):

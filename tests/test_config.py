@@ -17,6 +17,7 @@ RANGES = {
     "write_queue": (1, 10_000_000, [0, -1, 1.5]),
     "embed_deadline_s": (0.001, 3600, [0, -1.0, math.inf, math.nan, "2"]),
     "flight_deadline_s": (0, 3600, [-0.5, 1e9, math.nan]),
+    "canary": (0, 1, [-0.1, 1.5, math.nan]),
     "max_temperature": (0, 100, [-1, 101, math.nan]),
     "max_answer_bytes": (1, 1024**3, [0, -1, 2**40, 0.5]),
     "max_entries": (1, 10**12, [0, -3, 1.5, 10**13]),
@@ -49,6 +50,7 @@ def test_the_ends_of_a_range_are_within_it(name: str) -> None:
     ("named", "message"),
     [
         ({"write": "later"}, "write must be 'now' or 'background', not 'later'"),
+        ({"mode": "watch"}, "mode must be 'serve' or 'shadow', not 'watch'"),
         ({"require_scope": "no"}, "require_scope must be true or false, not 'no'"),
         ({"require_scope": 1}, "require_scope must be true or false, not 1"),
         ({"strip": ("uuid", "dates")}, r"strip must be a tuple of names out of \[.*'uuid'\], not \('uuid', 'dates'\)"),
@@ -129,7 +131,7 @@ def test_a_file_holds_settings_of_every_kind(file: Path) -> None:
     [
         ("candidates = ", "could not be read as settings"),
         ("candidates = 5\ncandidates = 6", "could not be read as settings"),
-        ("candidats = 5", r"unknown settings \['candidats'\]; known are \['candidates'"),
+        ("candidats = 5", r"unknown settings \['candidats'\]; known are \['canary'"),
         ('candidates = "5"', "candidates must be a whole number"),
         ("threshold = 2", "threshold must be a number between 0 and 1, not 2"),
         ('strip = "uuid"', "strip must be a tuple"),

@@ -1,0 +1,66 @@
+"""What a cache is made of where its maker named no part of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from semroute import flow
+from semroute.admission import AdmissionLimits
+from semroute.cacheability import CacheabilityLimits
+from semroute.errors import ConfigError
+from semroute.gate import Policy
+from semroute.guards.lexical import lexical_guards
+from semroute.policy_file import read_policy
+
+if TYPE_CHECKING:
+    from semroute.config import Settings
+    from semroute.embedders import Embedder
+    from semroute.guards import Guard
+    from semroute.review.log import ShadowLog
+    from semroute.stores import Store
+
+
+def store_of(store: str | Path | Store | None, settings: Settings, clock: Callable[[], float]) -> Store:
+    from semroute.stores.urls import open_store
+
+    if store is None:
+        store = settings.store
+    if store is None or isinstance(store, str | Path):
+        return open_store(store, max_entries=settings.max_entries, max_bytes=settings.max_bytes, clock=clock)
+    return store
+
+
+def default_log(settings: Settings) -> ShadowLog:
+    from semroute.review.log import ShadowLog
+
+    return ShadowLog(settings.shadow_log)
+
+
+def default_embedder() -> Embedder:
+    from semroute.embedders.onnx import OnnxEmbedder
+
+    return OnnxEmbedder()
+
+
+def _policy_of(settings: Settings, policy: Policy | str | Path | None) -> Policy:
+    named = settings.policy if policy is None else policy
+    if named is not None and settings.threshold is not None:
+        raise ConfigError("give either a policy or a threshold, not both")
+    if isinstance(named, Policy):
+        return named
+    if named is None:
+        return Policy() if settings.threshold is None else Policy.fixed(settings.threshold)
+    return read_policy(str(named))
+
+
+def rules_of(settings: Settings, policy: Policy | str | Path | None, guards: Iterable[Guard] | None) -> flow.Rules:
+    return flow.Rules(
+        policy=_policy_of(settings, policy),
+        guards=lexical_guards() if guards is None else tuple(guards),
+        cacheability=CacheabilityLimits(max_temperature=settings.max_temperature),
+        admission=AdmissionLimits(max_bytes=settings.max_answer_bytes),
+        require_scope=settings.require_scope,
+        k=settings.candidates,
+    )
