@@ -242,6 +242,14 @@ class SemanticCache:
         """Remove every entry of every scope; returns how many went. Raises StoreError."""
         return self._delete(Selector())
 
+    def listen(self, listener: Listener) -> None:
+        """Tell a listener every event from now on."""
+        self._listeners += (listener,)
+
+    def use_policy(self, policy: Policy) -> None:
+        """Decide by another policy from the next lookup on; aliases made under the old one are looked at again."""
+        self.rules = replace(self.rules, policy=policy)
+
     def stats(self) -> Stats:
         """Return what this object has counted since it was made."""
         return self._counters.stats()

@@ -30,20 +30,26 @@ def read_rows(path: Path, *, columns: Collection[str] = (), limit: int | None = 
     Values of a CSV file are strings, those of a JSONL file what JSON says. Raises ConfigError for a file that cannot
     be read, and for one that lacks any of `columns`.
     """
+    return list(each_row(path, columns=columns, limit=limit))
+
+
+def each_row(path: Path, *, columns: Collection[str] = (), limit: int | None = None) -> Iterator[Row]:
+    """Yield the rows that `read_rows` returns, one at a time, so that a file of any size can be read."""
     if limit is not None and limit < 1:
         raise ConfigError(f"limit={limit} is out of range: it must be at least 1")
+    number = 0
     try:
         with _opened(path) as text:
-            rows = list(islice(_rows(path, text), limit))
+            for number, row in enumerate(islice(_rows(path, text), limit), start=1):
+                missing = sorted(set(columns) - row.keys())
+                if missing:
+                    has = ", ".join(row)
+                    raise ConfigError(f"{path}: row {number} has no column {', '.join(missing)}; it has {has}")
+                yield row
     except (OSError, UnicodeDecodeError, EOFError, zlib.error, csv.Error) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    if not rows:
+    if not number:
         raise ConfigError(f"{path} holds no rows")
-    for number, row in enumerate(rows, start=1):
-        missing = sorted(set(columns) - row.keys())
-        if missing:
-            raise ConfigError(f"{path}: row {number} has no column {', '.join(missing)}; it has {', '.join(row)}")
-    return rows
 
 
 def text_of(row: Row, column: str) -> str:

@@ -1,0 +1,168 @@
+"""`semroute tune`: from labelled pairs and an error budget to a policy file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from semroute.cli._output import JsonOption, page, print_json, progress, waiting
+from semroute.cli.evaluate import FileArgument, usage_errors
+from semroute.errors import ConfigError
+
+if TYPE_CHECKING:
+    from semroute.evaluation.tables import Texts
+    from semroute.tuning.reading import Columns
+    from semroute.tuning.scoring import Scored
+    from semroute.tuning.tune import Tuning
+
+
+def tune_command(
+    file: FileArgument,
+    q1: Annotated[str, typer.Option("--q1", metavar="C", help="Column of the question that is stored.")],
+    q2: Annotated[str, typer.Option("--q2", metavar="C", help="Column of the question that is asked.")],
+    label: Annotated[str, typer.Option("--label", metavar="C", help="Column of labels, 1 (right answer) or 0.")],
+    max_error: Annotated[
+        float, typer.Option("--max-error", metavar="D", help="Bound on wrong hits / all requests, such as 0.01.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="POLICY", help="The policy file to write (JSON).")],
+    confidence: Annotated[float, typer.Option("--confidence", help="How often the promise is to hold.")] = 0.95,
+    texts: Annotated[
+        str | None, typer.Option("--texts", metavar="FILE:ID:TEXT", help="Where --q1 and --q2 hold ids: their texts.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="C", help="Column of what must stay on one side of every split.")
+    ] = None,
+    weight: Annotated[
+        str | None, typer.Option("--weight", metavar="C", help="Column of how many requests a pair stands for.")
+    ] = None,
+    requests: Annotated[
+        int | None,
+        typer.Option("--requests", metavar="N", help="Promise it for the next N requests (default: as many as pairs)."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Choose the policy with the most hits whose error rate is promised to stay within a bound on new requests."""
+    from semroute.evaluation.tables import Texts
+    from semroute.policy_file import write_policy
+    from semroute.tuning.reading import Columns
+    from semroute.tuning.tune import LEARNING_SHARE, CannotPromise, check_size, check_terms, split, tune
+
+    columns = Columns(q1, q2, label, group, weight)
+    with usage_errors():
+        check_terms(max_error, confidence, requests)
+        if not out.parent.is_dir():
+            raise ConfigError(f"--out {out}: there is no folder {out.parent}")
+        joined = None if texts is None else Texts.read(texts)
+        n = _count(file, columns)
+    try:
+        if weight is None:
+            check_size(n, max_error, confidence, requests)
+        scored, parts = _score(file, columns, joined, n)
+        with waiting("tuning"):
+            tuned = tune(
+                scored.pairs,
+                max_error=max_error,
+                confidence=confidence,
+                requests=requests,
+                name=out.stem,
+                embedder=parts.embedder,
+                verifier=parts.verifier,
+            )
+    except CannotPromise as error:
+        if as_json:
+            asked = {"max_error": max_error, "confidence": confidence, "n": n}
+            print_json({"policy": None, **asked, "n_needed": error.needed, "reason": str(error)})
+        raise
+    write_policy(tuned.policy, out)
+    both = scored.on_both_sides(*split(scored.pairs, LEARNING_SHARE, 0))
+    if as_json:
+        print_json({"out": str(out), **_figures(tuned), "questions_on_both_sides": both})
+        return
+    _print(tuned, out, both)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts that a policy is tuned with, by their identities."""
+
+    embedder: str
+    verifier: str | None
+
+
+def _count(file: Path, columns: Columns) -> int:
+    from semroute.tuning.reading import survey
+
+    with waiting(f"reading {file.name}"):
+        return survey(file, columns).n
+
+
+def _score(file: Path, columns: Columns, texts: Texts | None, n: int) -> tuple[Scored, _Parts]:
+    """Score the pairs of a file with the parts that a cache has as it ships."""
+    from semroute.embedders.onnx import OnnxEmbedder
+    from semroute.tuning.reading import each_pair
+    from semroute.tuning.scoring import score_pairs, shipped_verifier
+
+    embedder = OnnxEmbedder()
+    verifier = shipped_verifier(embedder)
+    with usage_errors():
+        pairs = progress(each_pair(file, columns, texts), "embedding and asking", n)
+        scored = score_pairs(
+            pairs,
+            n,
+            embedder,
+            verifier,
+            has_groups=columns.group is not None,
+            has_weights=columns.weight is not None,
+        )
+    return scored, _Parts(embedder.identity, None if verifier is None else verifier.digest)
+
+
+def _figures(tuned: Tuning) -> dict[str, object]:
+    promise = tuned.promise
+    return {
+        "policy": asdict(tuned.policy),
+        "max_error": promise.max_error,
+        "confidence": promise.confidence,
+        "requests": promise.requests,
+        "error_rate": promise.error_rate,
+        "error_bound": tuned.error_bound,
+        "hit_rate": promise.hit_rate,
+        "right_hits": tuned.right_hits,
+        "n": tuned.n,
+        "positives": tuned.positives,
+        "learned_on": tuned.learned_on,
+        "tested_on": promise.n,
+        "effective_n": tuned.effective_n,
+        "n_needed": None,
+    }
+
+
+def _print(tuned: Tuning, out: Path, both: int) -> None:
+    promise = tuned.promise
+    table = Table(title=f"policy {tuned.policy.version}")
+    for column in ("requests", "similarity", "P(reusable)", "lexical guards"):
+        table.add_column(column, justify="left" if column == "requests" else "right")
+    for cell in tuned.policy.cells:
+        table.add_row(
+            f"{cell.strategy}, router {'sure' if cell.is_sure else 'unsure'}",
+            f">= {cell.threshold:g}",
+            "–" if cell.min_p_reusable is None else f">= {cell.min_p_reusable:g}",
+            "must pass" if cell.requires_guards else "not asked",
+        )
+    page().print(table)
+    expected = f"{promise.hit_rate:.4f} of all requests, on {tuned.right_hits:.4f} of those with a right answer"
+    sides = f"{both:,} questions stand on both sides" if both else "no question stands on both sides"
+    told = (
+        f"Promise with confidence {promise.confidence:g}: at most {promise.max_error:g} of all requests are wrong hits",
+        f"in the long run, and among the next {promise.requests:,} requests that are like these pairs.",
+        f"Expect hits on {expected}.",
+        f"Measured error rate {promise.error_rate:.4f}, upper bound {tuned.error_bound:.4f}.",
+        f"{tuned.n:,} pairs: {tuned.learned_on:,} chose the path, {promise.n:,} tested it; {sides}.",
+        f"Written to {out}.",
+    )
+    for line in told:
+        page().print(line, markup=False, emoji=False, soft_wrap=True)
