@@ -100,12 +100,13 @@ class Opener:
         if path.is_dir():
             raise ConfigError(f"the store path {path} is a folder: name a file in it, such as {path / 'answers.db'}")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A file that is there is never opened: to close it again would drop all locks that this process holds on it
+        # (POSIX), and another process would start its log anew under the connections of ours.
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError:
-            if not path.exists():
-                raise
-            self._mode = "ro"
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            if not os.access(path, os.R_OK | os.W_OK):
+                self._mode = "ro"
 
     def _open_checked(self, is_suspect: bool) -> Connection:
         if self._mode == "ro":

@@ -42,10 +42,32 @@ def start_writer(path: Path, name: str, count: int) -> subprocess.Popen[str]:
     )
 
 
+def write_one(path: Path, name: str) -> None:
+    """Store one entry from another process."""
+    subprocess.run([sys.executable, "-c", WRITER, str(path), name, "1"], check=True, capture_output=True, timeout=30)
+
+
 def assert_sound(path: Path) -> None:
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
+
+
+def test_two_stores_of_one_process_on_one_file_lose_nothing_to_another_process(tmp_path: Path) -> None:
+    """To open and close the file beside a connection would drop this process's locks on it, and so its log."""
+    path = tmp_path / "answers.db"
+    first, second = EmbeddedStore(path, clock=lambda: NOW), EmbeddedStore(path, clock=lambda: NOW)
+    first.put(make_entry("before"))
+    second.open()
+    write_one(path, "other")
+    for number in range(5):
+        first.put(make_entry(f"after-{number}"))
+    write_one(path, "another")
+    third = EmbeddedStore(path, clock=lambda: NOW)
+    assert len(list(third.scan())) == 8
+    assert_sound(path)
+    for store in (first, second, third):
+        store.close()
 
 
 @pytest.mark.parametrize("kill_after", [1, 150, 700])
