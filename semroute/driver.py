@@ -20,6 +20,7 @@ from semroute.embedders import InProcess
 from semroute.entry import Alias
 from semroute.errors import EmbedderError
 from semroute.gathering import Embedded, Gathering
+from semroute.guards import acheck
 from semroute.result import Verdict
 from semroute.router.decision import RoutingDecision
 from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
@@ -133,7 +134,7 @@ class Driver:
             case Put(record):
                 return await self._aguarded("store", lambda: self._store.aput(record))
             case Judge(guards, query, candidate):
-                return self._judge(guards, query, candidate)
+                return await self._ajudge(guards, query, candidate)
             case Route():
                 return self._route(step)
 
@@ -146,12 +147,28 @@ class Driver:
             try:
                 verdict = checked(guard.check(query, candidate), Verdict)
             except Exception as error:
-                self._emit(FailureEvent("guard", told(error)))
-                verdict = Verdict(guard.name, passed=False, why=f"unverifiable: it failed: {told(error)}")
+                verdict = self._unverified(guard, error)
             verdicts.append(verdict)
             if not verdict.passed:
                 break
         return tuple(verdicts)
+
+    async def _ajudge(self, guards: tuple[Guard, ...], query: str, candidate: Candidate) -> tuple[Verdict, ...]:
+        verdicts: list[Verdict] = []
+        for guard in guards:
+            try:
+                verdict = checked(await acheck(guard, query, candidate), Verdict)
+            except Exception as error:
+                verdict = self._unverified(guard, error)
+            verdicts.append(verdict)
+            if not verdict.passed:
+                break
+        return tuple(verdicts)
+
+    def _unverified(self, guard: Guard, error: Exception) -> Verdict:
+        """Count a guard that failed, and refuse for it."""
+        self._emit(FailureEvent("guard", told(error)))
+        return Verdict(guard.name, passed=False, why=f"unverifiable: it failed: {told(error)}")
 
     def _guarded(self, part: str, act: Callable[[], T]) -> T:
         """Act behind the part's breaker; any failure becomes StepFailed."""

@@ -46,3 +46,16 @@ def verdicts_of(guards: Iterable[Guard], query: str, candidate: Candidate) -> tu
         if not verdicts[-1].passed:
             break
     return tuple(verdicts)
+
+
+@runtime_checkable
+class WaitingGuard(Guard, Protocol):
+    """A guard that waits for a model; on an event loop it is asked by `acheck`, which never blocks the loop."""
+
+    async def acheck(self, query: str, candidate: Candidate) -> Verdict: ...
+
+
+async def acheck(guard: Guard, query: str, candidate: Candidate) -> Verdict:
+    """Ask a guard from an event loop: by its `acheck` where it has one."""
+    waiting: WaitingGuard | None = guard if hasattr(guard, "acheck") else None  # type: ignore[assignment]  # it has it
+    return guard.check(query, candidate) if waiting is None else await waiting.acheck(query, candidate)
