@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,34 +19,58 @@ _FORK_WAIT_S: Final = 2.0
 _PAUSE_S: Final = 0.005
 
 
-class LogFile:
-    """Opens connections to one log, one at a time and for one piece of work each.
+class _Kept:
+    """A connection that stays open, and which file it was opened on."""
 
-    Nothing stays open in between: SQLite's note of the locks that a process holds must not cross a fork, and a file
-    that is moved away is noticed at the next use. A fork waits for the piece of work that is under way.
+    def __init__(self) -> None:
+        self.connection: sqlite3.Connection | None = None
+        self.file: os.stat_result | None = None
+
+    def close(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _close_own(kept: _Kept, pid: int) -> None:
+    if pid == os.getpid():
+        kept.close()
+
+
+class LogFile:
+    """Lends connections to one log, one at a time and for one piece of work each.
+
+    The connection that writes stays open in between. It is closed before a fork, which waits for the work under way:
+    SQLite's note of the locks that a process holds must not be inherited. A file that was moved away is noticed.
     """
 
     def __init__(self, path: Path, *, busy_timeout_s: float) -> None:
         self.path = path
         self._busy_timeout_s = busy_timeout_s
         self._watches_forks = False
+        self._abandoned: list[_Kept] = []
         self._start_afresh()
 
     def _start_afresh(self) -> None:
         self._pid = os.getpid()
         self._turn = threading.Lock()
+        self._is_held = False
+        self._kept = _Kept()
+        weakref.finalize(self, _close_own, self._kept, self._pid)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection inside a transaction; the log is made if there is none. Raises StoreError."""
-        with self._lent(makes_file=True) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._at_work():
+            connection = self._writer()
             try:
-                _create(connection)
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 connection.rollback()
+                if isinstance(error, sqlite3.Error):
+                    self._kept.close()
                 raise
 
     @contextmanager
@@ -54,33 +78,51 @@ class LogFile:
         """Lend a connection to a log that is there; raises StoreError, which says so where there is none."""
         if not self.path.is_file():
             raise StoreError(f"there is no shadow log at {self.path}: run a cache with mode='shadow', or name its log")
-        with self._lent(makes_file=False) as connection:
+        with self._at_work(), closing(self._connect("ro")) as connection:
+            _examine(connection, self.path, may_be_empty=False)
             yield connection
 
+    def close(self) -> None:
+        """Let go of the file until it is written to again."""
+        with self._at_work():
+            self._kept.close()
+
     @contextmanager
-    def _lent(self, *, makes_file: bool) -> Iterator[sqlite3.Connection]:
+    def _at_work(self) -> Iterator[None]:
         if self._pid != os.getpid():
+            self._abandoned.append(self._kept)  # never closed: the connection is the parent's
             self._start_afresh()
         self._watch_forks()
         with self._turn:
             try:
-                if makes_file:
-                    _make_private(self.path)
-                connection = self._connect("rw" if makes_file else "ro")
-                try:
-                    _examine(connection, self.path, may_be_empty=makes_file)
-                    if makes_file:
-                        self._prepare(connection)
-                    yield connection
-                finally:
-                    connection.close()
+                yield
             except (sqlite3.Error, OSError) as error:
                 raise StoreError(f"shadow log {self.path}: {_advice(error, self._busy_timeout_s)}") from error
+
+    def _writer(self) -> sqlite3.Connection:
+        """Return the connection that writes, to the file that has the log's name now."""
+        _make_private(self.path)
+        found = self.path.stat()
+        kept = self._kept
+        if kept.connection is not None and kept.file is not None and os.path.samestat(kept.file, found):
+            return kept.connection
+        kept.close()
+        connection = self._connect("rw")
+        try:
+            _examine(connection, self.path, may_be_empty=True)
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        kept.connection, kept.file = connection, found
+        return connection
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         # Never "rwc": a file that was moved away this moment is not made anew with everybody's rights.
         target = f"{self.path.as_uri()}?mode={mode}"
-        return sqlite3.connect(target, uri=True, timeout=self._busy_timeout_s, isolation_level=None)
+        return sqlite3.connect(
+            target, uri=True, timeout=self._busy_timeout_s, isolation_level=None, check_same_thread=False
+        )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Set up a connection that writes. A write-ahead log lets a review read while applications write."""
@@ -96,6 +138,13 @@ class LogFile:
                 time.sleep(_PAUSE_S)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _create(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
 
     def _watch_forks(self) -> None:
         if self._watches_forks or not hasattr(os, "register_at_fork"):
@@ -106,11 +155,14 @@ class LogFile:
 
     def hold(self) -> None:
         """Wait for the work that is under way, and begin none: a fork is about to happen."""
-        self._turn.acquire(timeout=_FORK_WAIT_S)
+        self._is_held = self._pid == os.getpid() and self._turn.acquire(timeout=_FORK_WAIT_S)
+        if self._is_held:
+            self._kept.close()
 
     def let_go(self) -> None:
         """Go on after a fork."""
-        if self._turn.locked():
+        if self._is_held:
+            self._is_held = False
             self._turn.release()
 
 
@@ -127,14 +179,17 @@ def _let_go(file: LogFile | None) -> None:
 def _make_private(path: Path) -> None:
     if path.is_dir():
         raise StoreError(f"the shadow log {path} is a folder: name a file in it, such as {path / 'shadow.db'}")
+    if path.exists():  # never opened by the way: closing it would let go of the locks of all connections to it
+        return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _examine(connection: sqlite3.Connection, path: Path, *, may_be_empty: bool) -> None:
     """Raise StoreError unless the file is a shadow log of a version that this release reads."""
-    version, application = _pragma(connection, "user_version"), _pragma(connection, "application_id")
+    # The tables first: who makes a log at this moment makes them, version and kind at once.
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    version, application = _pragma(connection, "user_version"), _pragma(connection, "application_id")
     if not tables and may_be_empty:
         return
     if not tables:

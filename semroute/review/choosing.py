@@ -94,9 +94,11 @@ class Population:
     """Every pair of a log, the most telling first: what a sample is drawn from, and what its labels speak for."""
 
     def __init__(self, records: Iterable[ShadowRecord], *, seed: int = 0) -> None:
-        self.order = _ranked(records, seed)
+        self.n_records = 0
+        self.order = _ranked(self._counted(records), seed)
         self._by_pair = {choice.pair: choice for choice in self.order}
         self._measures = sorted((choice.measure for choice in self.order), reverse=True)
+        self._rests = [*reversed([0.0, *accumulate(reversed(self._measures))])]
         by_height = sorted(self.order, key=lambda choice: choice.height)
         self._heights = [choice.height for choice in by_height]
         self._below = [0, *accumulate(choice.times for choice in by_height)]
@@ -108,14 +110,35 @@ class Population:
         """Return the pair of two questions, the stored one first; None where it does not stand in the log."""
         return self._by_pair.get(pair)
 
+    def weight_of(self, choice: Choice, drawn: int) -> float:
+        """Return how many records one pair speaks for in a sample of `drawn` pairs, before the weights are scaled."""
+        return choice.times * max(1.0, self.certain_from(drawn) / choice.measure)
+
+    def certain_from(self, drawn: int) -> float:
+        """Return the measure from which on a pair is certainly drawn; below it the chance is measure / that.
+
+        Solves sum(min(1, measure / threshold)) = drawn; 0 where everything is drawn.
+        """
+        if drawn >= len(self.order):
+            return 0.0
+        for certain, measure in enumerate(self._measures[:drawn]):
+            threshold = self._rests[certain] / (drawn - certain)
+            if measure < threshold:
+                return threshold
+        return self._measures[drawn - 1]
+
     def weighted(self, chosen: Sequence[Choice]) -> list[Choice]:
         """Return choices with their weights as a sample of the log; they add up to its records. The order is kept."""
-        full = threshold_of(self._measures, len(chosen))
-        weights = {choice.pair: choice.times * max(1.0, full / choice.measure) for choice in chosen}
+        weights = {choice.pair: self.weight_of(choice, len(chosen)) for choice in chosen}
         for low, high, names in _strata(chosen):
             factor = self._records_between(low, high) / math.fsum(weights[name] for name in names)
             weights.update((name, weights[name] * factor) for name in names)
         return [replace(choice, weight=weights[choice.pair]) for choice in chosen]
+
+    def _counted(self, records: Iterable[ShadowRecord]) -> Iterator[ShadowRecord]:
+        for record in records:
+            self.n_records += 1
+            yield record
 
     def _records_between(self, low: float, high: float) -> int:
         return self._below[bisect_left(self._heights, high)] - self._below[bisect_left(self._heights, low)]
@@ -135,22 +158,6 @@ def _strata(chosen: Sequence[Choice]) -> Iterator[tuple[float, float, list[tuple
             high, names = choice.height, []
 
 
-def threshold_of(measures: Sequence[float], drawn: int) -> float:
-    """Return the measure from which on a pair is certainly drawn; below it the chance is measure / threshold.
-
-    Solves sum(min(1, measure / threshold)) = drawn for measures in falling order; 0 where everything is drawn.
-    """
-    if drawn >= len(measures):
-        return 0.0
-    rest = math.fsum(measures)
-    for certain, measure in enumerate(measures[:drawn]):
-        threshold = rest / (drawn - certain)
-        if measure < threshold:
-            return threshold
-        rest -= measure
-    return measures[drawn - 1]
-
-
 def telling(record: ShadowRecord) -> float:
     """Return how much a label of one record tells, in (0, 1/2]."""
     odds, _ = _log_odds(record)
@@ -167,7 +174,7 @@ def height_of(record: ShadowRecord) -> float:
 
 def _log_odds(record: ShadowRecord) -> tuple[float, float]:
     """Return what the rules think of a pair, and what a hit needs, in log odds of being reusable."""
-    if record.p_reusable is not None:
+    if record.p_reusable is not None and not math.isnan(record.p_reusable):
         return _logit(record.p_reusable), _logit(_BAR if record.needed_p is None else record.needed_p)
     bar = _BAR if record.threshold is None else record.threshold
     odds = (record.similarity - bar) / _SIMILARITY_SCALE

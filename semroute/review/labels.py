@@ -59,6 +59,7 @@ class LabelsFile:
         self.path = Path(path).expanduser().absolute()
         self._file: FileIO | None = None
         self._rows: list[Label] = []
+        self._size = 0
 
     def __enter__(self) -> Self:
         return self.open()
@@ -80,6 +81,7 @@ class LabelsFile:
             try:
                 _lock(self._file, self.path)
                 raw = self._file.read()
+                self._size = len(raw)
                 self._rows, is_whole = _parse(raw, self.path)
                 if not is_whole:
                     self._replace(self._rows)
@@ -100,15 +102,16 @@ class LabelsFile:
         if file is None:
             raise StoreError(f"the labels file {self.path} is not open")
         with _told(self.path):
-            if not os.path.samestat(os.fstat(file.fileno()), self.path.stat()):
-                raise StoreError(f"{self.path} was replaced while this review had it open: begin the review anew")
-            end = file.seek(0, os.SEEK_END)
+            self._check_unchanged(file)
+            line = _line(_cells(label))
             try:
-                _write(file, _line(_cells(label)))
+                file.seek(self._size)
+                _write(file, line)
             except OSError:
-                file.truncate(end)  # half a line would spoil the next one
+                file.truncate(self._size)  # half a line would spoil the next one
                 raise
-        self._rows.append(label)
+        self._size += len(line)
+        self._rows.append(replace(label, weight=_short(label.weight)))
 
     def remove_last(self) -> Label | None:
         """Take the last label back, and return it; None where there is none."""
@@ -121,24 +124,33 @@ class LabelsFile:
 
     def reweigh(self, weights: Mapping[tuple[str, str], float]) -> None:
         """Give the labels of some pairs other weights."""
-        rows = [replace(row, weight=weights.get(row.pair, row.weight)) for row in self._rows]
+        rows = [replace(row, weight=_short(weights.get(row.pair, row.weight))) for row in self._rows]
         if rows != self._rows:
             with _told(self.path):
                 self._replace(rows)
 
     def _replace(self, rows: Sequence[Label]) -> None:
         """Put a new file in the place of the old one, so that nobody ever sees one that is half new."""
+        if self._file is not None:
+            self._check_unchanged(self._file)
+        raw = b"".join([_line(COLUMNS), *(_line(_cells(row)) for row in rows)])
         path = self.path.with_name(f".{self.path.name}.new")
         fresh = _private(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
             _lock(fresh, self.path)
-            _write(fresh, b"".join([_line(COLUMNS), *(_line(_cells(row)) for row in rows)]))
+            _write(fresh, raw)
             self.close()
             path.replace(self.path)
         except BaseException:
             fresh.close()
             raise
-        self._file, self._rows = fresh, list(rows)
+        self._file, self._rows, self._size = fresh, list(rows), len(raw)
+
+    def _check_unchanged(self, file: FileIO) -> None:
+        """Raise StoreError where somebody else has written to the file, or put another one in its place."""
+        found = self.path.stat()
+        if not os.path.samestat(os.fstat(file.fileno()), found) or found.st_size != self._size:
+            raise StoreError(f"{self.path} was changed while this review had it open: begin the review anew")
 
 
 def _parse(raw: bytes, path: Path) -> tuple[list[Label], bool]:
@@ -194,11 +206,16 @@ def _cells(label: Label) -> tuple[str, ...]:
         label.q1,
         label.q2,
         "1" if label.is_reusable else "0",
-        f"{label.weight:.6g}",
+        f"{_short(label.weight):g}",
         label.origin,
         datetime.fromtimestamp(label.at, UTC).isoformat(timespec="seconds"),
         "" if label.record is None else str(label.record),
     )
+
+
+def _short(weight: float) -> float:
+    """Return a weight as the file holds it, so that what has not changed is seen to be the same."""
+    return float(f"{weight:.6g}")
 
 
 def _line(cells: Sequence[str]) -> bytes:

@@ -107,9 +107,10 @@ class ShadowLog:
         self._write_waiting()
 
     def close(self) -> None:
-        """Write what waits and let the thread go; a later record starts it again."""
+        """Write what waits, and let go of the file and the thread; a later record comes back to both."""
         self.flush()
         self._writer.close()
+        self._file.close()
 
     def _write_waiting(self) -> None:
         while self._waiting:

@@ -66,10 +66,8 @@ class ReviewSession:
         self._seed = seed
         self._clock = clock
         self._population = Population(())
-        self._records = 0
         self._waiting: deque[Choice] = deque()
         self._passed: list[tuple[Choice, bool]] = []
-        self._is_changed = False
 
     def __repr__(self) -> str:
         return f"<ReviewSession of {str(self.log.path)!r}, {len(self.labels.rows)} labels in {str(self.labels.path)!r}>"
@@ -84,9 +82,7 @@ class ReviewSession:
 
     def open(self) -> Self:
         """Read the log and the labels that there are."""
-        records = list(self.log.scan())
-        self._records = len(records)
-        self._population = Population(records, seed=self._seed)
+        self._population = Population(self.log.scan(), seed=self._seed)
         if not len(self._population):
             raise StoreError(f"the shadow log {self.log.path} holds no pairs to review yet")
         self.labels.open()
@@ -97,10 +93,9 @@ class ReviewSession:
         return self
 
     def settle(self) -> None:
-        """Set the weights in the file for the labels that there are now."""
-        if self._is_changed:
-            self.labels.reweigh(self._weights())
-            self._is_changed = False
+        """Set the weights in the file for the labels that there are now; those whose pair left the log keep theirs."""
+        weighted = self._population.weighted(self._labelled())
+        self.labels.reweigh({choice.pair: choice.weight for choice in weighted})
 
     def close(self) -> None:
         """Set the weights, and let go of the file."""
@@ -126,18 +121,17 @@ class ReviewSession:
 
     def label(self, is_reusable: bool, *, origin: str = PERSON) -> None:
         """Say of the current pair whether the stored answer may be given for the question that was asked."""
-        choice = self._waiting[0]
-        weight = self._population.weighted([*self._labelled(), choice])[-1].weight
+        choice = self._next()
+        weight = self._population.weight_of(choice, len(self.labels.rows) + 1)
         stored, asked = choice.pair
-        label = Label(stored, asked, is_reusable, weight, origin, self._clock(), choice.record.number)
-        self.labels.append(label)
+        self.labels.append(Label(stored, asked, is_reusable, weight, origin, self._clock(), choice.record.number))
         self._waiting.popleft()
         self._passed.append((choice, True))
-        self._is_changed = True
 
     def skip(self) -> None:
         """Pass over the current pair."""
-        self._passed.append((self._waiting.popleft(), False))
+        self._passed.append((self._next(), False))
+        self._waiting.popleft()
 
     def undo(self) -> bool:
         """Take back the last label or skip, and ask about its pair again; False where there is none to take back."""
@@ -148,7 +142,6 @@ class ReviewSession:
             if self.labels.rows[-1].pair != choice.pair:  # a label of an earlier session, whose pair left the log
                 return False
             self.labels.remove_last()
-            self._is_changed = True
         self._passed.pop()
         self._waiting.appendleft(choice)
         return True
@@ -163,20 +156,21 @@ class ReviewSession:
             skipped=skipped,
             yes=sum(label.is_reusable for label in rows),
             by_judges=sum(label.origin != PERSON for label in rows),
-            records=self._records,
+            records=self._population.n_records,
             pairs=len(self._population),
         )
 
     # --- small parts -------------------------------------------------------------------------------------------
 
+    def _next(self) -> Choice:
+        if not self._waiting:
+            raise ConfigError("the review is done: there is no pair left to say anything about")
+        return self._waiting[0]
+
     def _labelled(self) -> list[Choice]:
         """Return the pairs of the log that have labels; those of labels whose pair left the log are not among them."""
         found = (self._population.find(pair) for pair in dict.fromkeys(label.pair for label in self.labels.rows))
         return [choice for choice in found if choice is not None]
-
-    def _weights(self) -> dict[tuple[str, str], float]:
-        """Return the weights of what is labelled, as a sample of its own size; pairs that left the log keep theirs."""
-        return {choice.pair: choice.weight for choice in self._population.weighted(self._labelled())}
 
     def _with_answers(self, choice: Choice) -> Choice:
         record = choice.record

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from semroute.errors import ConfigError
 from semroute.result import Verdict
-from semroute.review.choosing import most_informative, telling, threshold_of
+from semroute.review.choosing import Population, most_informative, telling
 from semroute.shadow import ShadowRecord
 
 from .records import make_record
@@ -99,12 +99,13 @@ class TestOnce:
 
 
 class TestWeights:
-    @given(st.lists(st.floats(1e-3, 10.0), min_size=1, max_size=60), st.integers(1, 60))
+    @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60), st.integers(1, 60))
     @settings(deadline=None)
-    def test_the_chances_of_all_pairs_add_up_to_the_size_of_the_sample(self, measures: list[float], n: int) -> None:
-        threshold = threshold_of(sorted(measures, reverse=True), n)
-        expected = sum(1.0 if threshold <= measure else measure / threshold for measure in measures)
-        assert math.isclose(expected, min(n, len(measures)), rel_tol=1e-9)
+    def test_the_chances_of_all_pairs_add_up_to_the_size_of_the_sample(self, ps: list[float], n: int) -> None:
+        population = Population(make_record(number, p_reusable=p) for number, p in enumerate(ps))
+        certain = population.certain_from(n)
+        expected = sum(1.0 if certain <= one.measure else one.measure / certain for one in population.order)
+        assert math.isclose(expected, min(n, len(ps)), rel_tol=1e-9)
 
     @given(st.integers(1, 120), st.integers(0, 5))
     @settings(deadline=None, max_examples=25)
@@ -117,7 +118,7 @@ class TestWeights:
         assert {choice.weight for choice in most_informative(traffic(50), 50)} == {1.0}
 
     def test_estimates_from_chosen_labels_are_right_on_average_and_nearer_than_from_random_ones(self) -> None:
-        records = traffic(2_000)
+        records = traffic(1_500)
         wrong = {record.query: record.would_serve and not is_right(record) for record in records}
         truth = sum(wrong.values()) / len(records)
         chosen_estimates, random_estimates = [], []

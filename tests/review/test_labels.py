@@ -71,7 +71,7 @@ def test_the_file_is_the_owners_alone(filled: Path) -> None:
 def test_every_torn_file_is_mended_and_loses_the_torn_label_alone(filled: Path) -> None:
     whole = filled.read_bytes()
     ends = {len(HEAD): [], whole.index(b"line one") - 1: [FIRST], len(whole): [FIRST, SECOND]}
-    for length in range(len(whole) + 1):
+    for length in {*ends, *range(0, len(whole), 3)}:
         filled.write_bytes(whole[:length])
         kept = next((labels for end, labels in sorted(ends.items(), reverse=True) if end <= length), [])
         assert rows_of(filled) == kept, length
@@ -149,9 +149,18 @@ def test_only_one_process_may_have_a_file_open(filled: Path, run_python: Callabl
 def test_a_label_is_not_lost_in_a_file_that_another_review_has_replaced(filled: Path) -> None:
     with LabelsFile(filled) as old, LabelsFile(filled) as new:
         new.reweigh({FIRST.pair: 9.0})
-        with pytest.raises(StoreError, match="was replaced while this review had it open"):
+        with pytest.raises(StoreError, match="was changed while this review had it open"):
             old.append(FIRST)
         new.append(replace(FIRST, q1="third"))
+    assert [label.q1 for label in rows_of(filled)] == [FIRST.q1, SECOND.q1, "third"]
+
+
+def test_labels_that_somebody_else_has_appended_are_not_overwritten(filled: Path) -> None:
+    with LabelsFile(filled) as old, LabelsFile(filled) as new:
+        new.append(replace(FIRST, q1="third"))
+        for change in (lambda: old.append(FIRST), lambda: old.reweigh({FIRST.pair: 9.0}), old.remove_last):
+            with pytest.raises(StoreError, match="was changed while this review had it open"):
+                change()
     assert [label.q1 for label in rows_of(filled)] == [FIRST.q1, SECOND.q1, "third"]
 
 

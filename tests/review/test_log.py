@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,6 +177,18 @@ class TestSeveralProcesses:
         ]
         assert [writer.communicate(timeout=60)[0].strip() for writer in writers] == ["0", "0", "0"]
         assert len({record.request for record in ShadowLog(path).scan()}) == 300
+
+    def test_two_logs_of_one_process_do_not_cost_each_other_what_a_second_process_writes_between(
+        self, path: Path, run_python: Callable[..., str]
+    ) -> None:
+        one, other = ShadowLog(path), ShadowLog(path)
+        for number in range(4):
+            for log in (one, other):
+                log.add([make_record(number, request=f"{id(log)}-{number}")])
+                log.flush()
+            assert list(one.scan())
+            assert run_python(WRITE, str(path), f"child{number}") == "0"
+        assert len({record.request for record in other.scan()}) == 8 + 400
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
     def test_parent_and_forked_child_both_write(self, path: Path) -> None:

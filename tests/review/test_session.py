@@ -181,6 +181,27 @@ def test_a_log_that_has_grown_gives_the_labels_that_there_are_more_to_speak_for(
         assert sum(label.weight for label in labels.rows) == pytest.approx(100, rel=1e-4)
 
 
+def test_weights_that_a_killed_review_left_behind_are_set_by_the_next_one(log: ShadowLog, out: Path) -> None:
+    killed = ReviewSession(log, out, n=15).open()
+    while killed.current is not None:
+        killed.label(True)
+    killed.labels.close()
+    with LabelsFile(out) as labels:
+        assert sum(label.weight for label in labels.rows) != pytest.approx(40, rel=1e-4)
+    ReviewSession(log, out, n=15).open().close()
+    with LabelsFile(out) as labels:
+        assert sum(label.weight for label in labels.rows) == pytest.approx(40, rel=1e-4)
+
+
+def test_when_there_is_no_pair_left_nothing_more_can_be_said(log: ShadowLog, out: Path) -> None:
+    with ReviewSession(log, out) as session:
+        while session.current is not None:
+            session.label(True)
+        for say in (lambda: session.label(True), session.skip):
+            with pytest.raises(ConfigError, match="the review is done"):
+                say()
+
+
 def test_progress_tells_persons_from_judges(log: ShadowLog, out: Path) -> None:
     with ReviewSession(log, out, n=5) as session:
         session.label(True)

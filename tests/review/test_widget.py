@@ -88,7 +88,7 @@ def test_the_cell_can_be_run_again_and_the_old_buttons_then_say_so(
     again = review(log, out, n=3)
     again.no.click()
     widget.yes.click()
-    assert "was replaced" in widget.message.value
+    assert "was changed" in widget.message.value
     again.yes.click()
     assert [is_reusable for _, is_reusable in labels_of(out)] == [True, False, True]
     again.close()
