@@ -2,8 +2,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv-peers/bin
+PEERS_READY := .venv-peers/.ready
 
-.PHONY: demo test lint fix bench clean
+.PHONY: demo test lint fix bench evals peers clean
 
 demo: $(READY)
 	$(BIN)/semroute demo $(if $(STORE),--store $(STORE))
@@ -24,8 +26,16 @@ fix: $(READY)
 bench: $(READY)
 	$(BIN)/semroute bench lookup --entries 10000
 
+# DATA is the folder with the labelled sets, or hf://OWNER/NAME; evals/datasets.py says what they are.
+evals: $(READY)
+	$(BIN)/python -m evals.report $(if $(DATA),--data "$(DATA)")
+
+# Makes the environment of the other caches; with DATA it also measures them.
+peers: $(READY) $(PEERS_READY)
+	$(if $(DATA),$(BIN)/python -m evals.peers --data "$(DATA)")
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
 
 # torch first and by its version: what asks for torch later finds it there, and where pip is set up for the CPU build
 # no other one is fetched.
@@ -36,3 +46,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
+
+$(PEERS_READY): evals/peers/requirements.txt
+	@echo "Making .venv-peers: torch and the other caches, about 2 GB on disk; this takes a minute or more."
+	$(PYTHON) -m venv .venv-peers
+	$(PEERS)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(PEERS)/pip install --quiet --disable-pip-version-check -r evals/peers/requirements.txt
+	$(PEERS)/python evals/peers/redis_stack.py
+	touch $(PEERS_READY)

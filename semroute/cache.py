@@ -16,7 +16,7 @@ from semroute import flow
 from semroute.background import Writer
 from semroute.binding import bound
 from semroute.config import Settings
-from semroute.defaults import default_embedder, default_log, rules_of, store_of
+from semroute.defaults import default_embedder, default_log, existing_log, rules_of, store_of
 from semroute.driver import Driver, Recorder, StepRecord
 from semroute.entry import Answer, Selector, Usage
 from semroute.errors import ConfigError
@@ -33,7 +33,7 @@ from semroute.telemetry import Counters, Event, FeedbackEvent, LookupEvent, Stat
 if TYPE_CHECKING:
     from semroute.embedders import Embedder
     from semroute.entry import Address
-    from semroute.guards import Guard
+    from semroute.guards import Estimator, Guard
     from semroute.router import Router
     from semroute.stores import Store, StoreSize
     from semroute.telemetry import Listener
@@ -66,8 +66,10 @@ class SemanticCache:
     """Answers by exact key, and by meaning behind a gate and guards.
 
     `store` is a URL ("sqlite:///answers.db", "memory://"), a path or a Store; None is the embedded store in the
-    user's data folder. Every other part has a default: the ONNX embedder, the rule router, the lexical guards and
-    the built-in policy; `policy` may be the file that `semroute tune` wrote. `prices` lets hits say what they saved.
+    user's data folder. Every other part has a default: the ONNX embedder, the rule router, the learned verifier
+    (or, for another embedder than the one it was fitted on, the lexical guards) and the built-in policy; `policy` may
+    be the file that `semroute tune` wrote. `guards` of your own are always asked, and then no verifier stands behind
+    them but the one that you give. `prices` lets hits say what they saved.
     With `mode="shadow"` nothing is served, and with `canary=0.1` a tenth of all questions: what would have been served
     to the others is taken down in a shadow log, for `semroute review`. Settings that are not given come from the
     environment and from semroute.toml (see `semroute.config.Settings`).
@@ -83,6 +85,7 @@ class SemanticCache:
         embedder: Embedder | None = None,
         router: Router | None = None,
         guards: Iterable[Guard] | None = None,
+        verifier: Estimator | None = None,
         policy: Policy | str | Path | None = None,
         prices: Mapping[str, Price] | None = None,
         listeners: Iterable[Listener] = (),
@@ -98,7 +101,7 @@ class SemanticCache:
         self.store = store_of(store, self.settings, clock)
         self.embedder = default_embedder() if embedder is None else embedder
         self.router: Router = RuleRouter() if router is None else router
-        self.rules = rules_of(self.settings, policy, guards)
+        self.rules = rules_of(self.settings, policy, guards, verifier)
         self.flights = Flights()
         self._prices = {} if prices is None else dict(prices)
         self._clock = clock
@@ -311,7 +314,10 @@ class SemanticCache:
     def _delete(self, selector: Selector) -> int:
         """Remove entries, and what was taken down of them."""
         removed = self.store.delete(selector)
-        for taker in self._record_takers:
+        takers = self._record_takers
+        if not takers and selector.labels:  # an earlier run, in shadow mode, may have left a log
+            takers = existing_log(self.settings)
+        for taker in takers:
             taker.delete(selector)
         return removed
 

@@ -30,6 +30,8 @@ class Settings:
     """Similarity that a semantic hit needs, in [0, 1]; None leaves it to the policy."""
     policy: str | None = None
     """File of a tuned policy, as `semroute tune` writes it; None is the built-in one."""
+    verifier: bool = True
+    """Ask the learned verifier that ships; False leaves the lexical guards alone to decide."""
     mode: Mode = "serve"
     """"shadow" looks up and serves nothing: it takes down what it would have served beside the model's answer."""
     canary: float = 1.0
@@ -74,8 +76,9 @@ class Settings:
             raise ConfigError(f"mode must be 'serve' or 'shadow', not {self.mode!r}")
         if self.write not in ("now", "background"):
             raise ConfigError(f"write must be 'now' or 'background', not {self.write!r}")
-        if not isinstance(self.require_scope, bool):
-            raise ConfigError(f"require_scope must be true or false, not {self.require_scope!r}")
+        for name in ("require_scope", "verifier"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} must be true or false, not {getattr(self, name)!r}")
         strip: object = self.strip
         if not isinstance(strip, tuple | list) or not all(name in VOLATILE for name in strip):
             raise ConfigError(f"strip must be a tuple of names out of {sorted(VOLATILE)}, not {strip!r}")

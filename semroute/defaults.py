@@ -12,12 +12,13 @@ from semroute.cacheability import CacheabilityLimits
 from semroute.errors import ConfigError
 from semroute.gate import Policy
 from semroute.guards.lexical import lexical_guards
+from semroute.guards.shipped import ShippedVerifier
 from semroute.policy_file import read_policy
 
 if TYPE_CHECKING:
     from semroute.config import Settings
     from semroute.embedders import Embedder
-    from semroute.guards import Guard
+    from semroute.guards import Estimator, Guard
     from semroute.review.log import ShadowLog
     from semroute.stores import Store
 
@@ -38,6 +39,12 @@ def default_log(settings: Settings) -> ShadowLog:
     return ShadowLog(settings.shadow_log)
 
 
+def existing_log(settings: Settings) -> tuple[ShadowLog, ...]:
+    """Return the shadow log of the settings where there is one."""
+    log = default_log(settings)
+    return (log,) if log.path.is_file() else ()
+
+
 def default_embedder() -> Embedder:
     from semroute.embedders.onnx import OnnxEmbedder
 
@@ -55,10 +62,19 @@ def _policy_of(settings: Settings, policy: Policy | str | Path | None) -> Policy
     return read_policy(str(named))
 
 
-def rules_of(settings: Settings, policy: Policy | str | Path | None, guards: Iterable[Guard] | None) -> flow.Rules:
+def rules_of(
+    settings: Settings,
+    policy: Policy | str | Path | None,
+    guards: Iterable[Guard] | None,
+    verifier: Estimator | None,
+) -> flow.Rules:
+    if verifier is None and guards is None and settings.verifier:
+        verifier = ShippedVerifier()
     return flow.Rules(
         policy=_policy_of(settings, policy),
         guards=lexical_guards() if guards is None else tuple(guards),
+        verifier=verifier,
+        keeps_guards=guards is not None,
         cacheability=CacheabilityLimits(max_temperature=settings.max_temperature),
         admission=AdmissionLimits(max_bytes=settings.max_answer_bytes),
         require_scope=settings.require_scope,

@@ -50,7 +50,9 @@ class Rules:
     admission: AdmissionLimits = field(default_factory=AdmissionLimits)
     lifetimes: Mapping[Staleness, timedelta | None] = field(default_factory=lambda: LIFETIMES)
     verifier: Estimator | None = None
-    """Asked after the guards: it tells how likely a candidate's answer is right."""
+    """Asked last how likely a candidate's answer is right; it stands for the guards where the gate says so."""
+    keeps_guards: bool = False
+    """Ask the guards whatever the gate says: the application has chosen them."""
     require_scope: bool = False
     """Treat a request without any scope as Bypass."""
     k: int = 5
@@ -70,7 +72,7 @@ class Rules:
 
     def asked(self, gate: Gate, embedder: str | None) -> tuple[Guard, ...]:
         """Return the guards that are asked about a candidate behind a gate, in turn."""
-        guards = self.guards if gate.requires_guards else ()
+        guards = self.guards if gate.requires_guards or self.keeps_guards else ()
         return (*guards, self.verifier) if self.verifier is not None and self._estimates(embedder) else guards
 
     def _estimates(self, embedder: str | None) -> bool:

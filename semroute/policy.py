@@ -102,8 +102,9 @@ class Policy:
     """The least P(reusable) of the learned verifier: 1 - error budget."""
     strict_p_reusable: float = 0.99
     """The same when the router is unsure or has failed."""
-    verified_requires_guards: bool = True
-    """Whether the lexical guards must pass as well where a learned verifier looks; without one they always must."""
+    verified_requires_guards: bool = False
+    """Whether the lexical guards must all pass where a learned verifier looks: it has vetoes of its own, which are
+    theirs where two texts are close. Without a verifier they always must."""
     aggressive_step: float = 0.03
     """How much the strategy `aggressive` lowers a threshold."""
     floor: float = 0.80

@@ -133,6 +133,18 @@ def test_what_is_invalidated_leaves_the_shadow_log_too(make_cache: MakeCache, lo
     assert taken_down(log) == []
 
 
+def test_a_cache_that_serves_again_removes_from_the_log_that_shadow_mode_left(tmp_path: Path) -> None:
+    settings = {"embedder": HashEmbedder(), "threshold": 0.5, "shadow_log": str(tmp_path / "shadow.db")}
+    store = tmp_path / "answers.db"
+    with SemanticCache(store, mode="shadow", **settings) as cache, scope(tenant="acme"):
+        cache.update(QUESTION, "The stored answer.")
+        cache.lookup(IN_OTHER_WORDS)
+        cache.update(IN_OTHER_WORDS, "The real answer.")
+    with SemanticCache(store, **settings) as cache:
+        cache.invalidate(tenant="acme")
+    assert list(ShadowLog(tmp_path / "shadow.db").scan()) == []
+
+
 def test_without_a_log_of_its_own_shadow_mode_writes_to_the_one_that_is_named(tmp_path: Path) -> None:
     path = tmp_path / "elsewhere.db"
     cache = SemanticCache("memory://", embedder=HashEmbedder(), threshold=0.5, mode="shadow", shadow_log=str(path))

@@ -12,7 +12,7 @@ from semroute.entry import Answer
 from semroute.evaluation.flows import Asked, Flows, open_policy, plain_request, score_of
 from semroute.evaluation.metrics import OperatingPoint, best_operating_point
 from semroute.evaluation.neighbours import Neighbours, nearest_earlier
-from semroute.evaluation.stream_records import RememberedGuards, StreamRecords
+from semroute.evaluation.stream_records import RememberedGuards, RememberedVerifier, StreamRecords
 from semroute.evaluation.tables import Row, text_of
 from semroute.evaluation.vectors import AheadEmbedder, Track, untracked
 from semroute.result import Hit
@@ -116,7 +116,9 @@ class _Stream:
         self._track = track
         self._records = StreamRecords()
         self._flows = Flows(self._records, ahead, policy)
-        self._flows.rules = replace(self._flows.rules, guards=(RememberedGuards(self._flows.rules.guards),))
+        rules = self._flows.rules
+        verifier = None if rules.verifier is None else RememberedVerifier(rules.verifier)
+        self._flows.rules = replace(rules, guards=(RememberedGuards(rules.guards),), verifier=verifier)
         requests = [plain_request(question.text) for question in questions]
         self._asked = [self._flows.ask(request) for request in track(requests, "judging")]
         self._records.entries = [self._entry(asked) for asked in track(self._asked, "admitting")]

@@ -12,7 +12,7 @@ from semroute.result import Verdict
 if TYPE_CHECKING:
     from semroute.entry import Address, FloatVector
     from semroute.evaluation.neighbours import Neighbours
-    from semroute.guards import Guard
+    from semroute.guards import Estimator, Guard
 
 NOTHING: Final = Found(None, None, 0)
 
@@ -103,3 +103,16 @@ class RememberedGuards:
         refusal = next((verdict for verdict in verdicts if not verdict.passed), None)
         p_reusable = min((v.p_reusable for v in verdicts if v.p_reusable is not None), default=None)
         return Verdict(self.name, passed=True, p_reusable=p_reusable) if refusal is None else refusal
+
+
+class RememberedVerifier(RememberedGuards):
+    """The verifier, with its verdicts remembered."""
+
+    def __init__(self, verifier: Estimator) -> None:
+        super().__init__((verifier,))
+        self.embedder = verifier.embedder
+        self.digest = verifier.digest
+
+    @property
+    def name(self) -> str:
+        return "verifier"
