@@ -93,6 +93,11 @@ class Explanation:
             "decision": None if self.decision is None else asdict(self.decision),
         }
 
+    def _repr_html_(self) -> str:
+        from semroute.display import explanation_page
+
+        return explanation_page(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -110,6 +115,11 @@ class Hit:
         """Name the entry that was served, for `SemanticCache.feedback`."""
         return str(self.explanation.hit_id)
 
+    def _repr_html_(self) -> str:
+        from semroute.display import result_page
+
+        return result_page(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Miss:
@@ -123,6 +133,11 @@ class Miss:
     def tier(self) -> Tier:
         return "miss"
 
+    def _repr_html_(self) -> str:
+        from semroute.display import result_page
+
+        return result_page(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Bypass:
@@ -133,6 +148,11 @@ class Bypass:
     @property
     def tier(self) -> Tier:
         return "bypass"
+
+    def _repr_html_(self) -> str:
+        from semroute.display import result_page
+
+        return result_page(self)
 
 
 Lookup: TypeAlias = Hit | Miss | Bypass

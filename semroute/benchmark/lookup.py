@@ -22,6 +22,7 @@ from semroute.cache import SemanticCache
 from semroute.codec import encode_answer
 from semroute.errors import SemrouteError
 from semroute.evaluation.vectors import AheadEmbedder, Track
+from semroute.guards.verifier import Verifier
 from semroute.request import Digests, Request, Scope
 from semroute.result import Hit, Stored
 
@@ -90,6 +91,7 @@ class LookupBenchmark:
         self._matrix: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self._cache = SemanticCache(store, embedder=embedder)
         self._digests = Digests(store.open())
+        self._verifier = Verifier.load()
 
     def run(self) -> Report:
         """Fill the store, then measure: rounds, new processes, loads."""
@@ -105,7 +107,18 @@ class LookupBenchmark:
             load, embed_only = asyncio.run(self._loads())
         finally:
             self._raw.close()
-        names = ("embed", "embed_torch", "search", "search_hot", "l1", "l2", "miss", "raw_get", "raw_search")
+        names = (
+            "embed",
+            "embed_torch",
+            "search",
+            "search_hot",
+            "verify_5",
+            "l1",
+            "l2",
+            "miss",
+            "raw_get",
+            "raw_search",
+        )
         return Report(
             timings={name: self._watch.timing(name) for name in names},
             torch_why_not=torch_why_not,
@@ -171,7 +184,9 @@ class LookupBenchmark:
         address = self._digests.address(self._request(text))
         identity, now = self._embedder.identity, time.time()
         vector = self._watch.time("embed", lambda: self._embedder.embed([text]))[0]
-        self._watch.time("search", lambda: self._store.search(address, vector, embedder=identity, k=K, now=now))
+        near = self._watch.time("search", lambda: self._store.search(address, vector, embedder=identity, k=K, now=now))
+        if len(near) == K and self._verifier.embedder == identity:
+            self._watch.time("verify_5", lambda: self._verifier.probabilities(text, near))
 
     def _ask_in_other_words(self) -> None:
         number, text = self._supply.paraphrase()

@@ -8,11 +8,13 @@ import typer
 from typer.core import TyperGroup
 
 from semroute import __version__
-from semroute.cli import bench, care, evaluate
+from semroute.cli import bench, care, evaluate, verifier
 from semroute.cli._output import UsageError, side
 from semroute.cli.demo_command import demo_command
 from semroute.cli.explain import explain_command
 from semroute.cli.replay_command import replay_command
+from semroute.cli.review import review_command
+from semroute.cli.tune import tune_command
 from semroute.cli.warm import warm_command
 from semroute.errors import SemrouteError
 
@@ -24,8 +26,8 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except SemrouteError as error:
-            # Plain text: square brackets of a message must not be read as markup.
-            side().print(f"semroute: {error}", style="red", markup=False, soft_wrap=True)
+            # Plain text: square brackets of a message must not be read as markup, nor :ID: as an emoji.
+            side().print(f"semroute: {error}", style="red", markup=False, emoji=False, soft_wrap=True)
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
 
 
@@ -41,11 +43,14 @@ app = typer.Typer(
 app.command("demo")(demo_command)
 app.command("replay")(replay_command)
 app.command("explain")(explain_command)
+app.command("review")(review_command)
+app.command("tune")(tune_command)
 app.command("warm")(warm_command)
 app.command("stats")(care.stats_command)
 app.command("invalidate")(care.invalidate_command)
 app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(verifier.app, name="verifier")
 
 
 def _print_version(wanted: bool) -> None:

@@ -116,3 +116,69 @@ def best_operating_point(
         return None
     last = int(allowed[-1])
     return OperatingPoint.of(hits=last + 1, wrong=int(wrong[last]), n=n)
+
+
+@dataclass(frozen=True, slots=True)
+class PairPoint:
+    """What serving at one threshold brings on labelled pairs."""
+
+    threshold: float
+    """Pairs whose score reaches it are served."""
+    hit_rate: float
+    """Hits on positive pairs / positive pairs."""
+    false_hit_rate: float
+    """Hits on negative pairs / negative pairs."""
+
+
+def pair_curve(scores: Sequence[float], labels: Sequence[bool]) -> list[PairPoint]:
+    """Return one point for each threshold that serves another set of pairs, the strictest first.
+
+    A pair of score 0 is never served. The curve is empty without a positive or without a negative pair.
+    """
+    ranked, right = np.asarray(scores, np.float64), np.asarray(labels, np.bool_)
+    positives = int(right.sum())
+    negatives = len(right) - positives
+    if not positives or not negatives:
+        return []
+    order = np.argsort(-ranked, kind="stable")
+    ranked, right = ranked[order], right[order]
+    ends = np.flatnonzero(np.append(np.diff(ranked) != 0, True) & (ranked > 0))
+    hits, wrong = np.cumsum(right)[ends] / positives, np.cumsum(~right)[ends] / negatives
+    return [PairPoint(float(t), float(h), float(w)) for t, h, w in zip(ranked[ends], hits, wrong, strict=True)]
+
+
+def best_pair_point(scores: Sequence[float], labels: Sequence[bool], max_false_hit_rate: float) -> PairPoint | None:
+    """Return the point of the highest hit rate whose false-hit rate is at most a bound, or None if there is none.
+
+    The threshold is chosen on these very pairs: it says what the score could do.
+    """
+    allowed = [point for point in pair_curve(scores, labels) if point.false_hit_rate <= max_false_hit_rate]
+    return max(allowed, key=lambda point: (point.hit_rate, -point.false_hit_rate), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Pairs of about the same score, and how many of them are positive."""
+
+    n: int
+    mean_score: float
+    positive_share: float
+
+
+def reliability(scores: Sequence[float], labels: Sequence[bool], bins: int = 10) -> list[Bin]:
+    """Sort scores in [0, 1] into bins of equal width and compare each bin's mean score with its share of positives.
+
+    Empty bins are left out; a score of 1 belongs to the last bin.
+    """
+    values, right = np.asarray(scores, np.float64), np.asarray(labels, np.float64)
+    places = np.minimum((values * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(places, minlength=bins)
+    means, shares = np.bincount(places, values, bins), np.bincount(places, right, bins)
+    filled = np.flatnonzero(counts)
+    return [Bin(int(counts[i]), float(means[i] / counts[i]), float(shares[i] / counts[i])) for i in filled]
+
+
+def expected_calibration_error(bins: Sequence[Bin]) -> float | None:
+    """Return the mean distance between score and share of positives, weighted by the size of the bins (ECE)."""
+    n = sum(one.n for one in bins)
+    return sum(one.n * abs(one.mean_score - one.positive_share) for one in bins) / n if n else None

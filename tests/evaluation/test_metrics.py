@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semroute.evaluation.metrics import OperatingPoint, PairFigures, PairOutcome, best_operating_point, p_chr_auc
+from semroute.evaluation.metrics import (
+    OperatingPoint,
+    PairFigures,
+    PairOutcome,
+    best_operating_point,
+    best_pair_point,
+    expected_calibration_error,
+    p_chr_auc,
+    pair_curve,
+    reliability,
+)
 
 
 def test_the_area_is_the_mean_precision_over_all_hit_ratios() -> None:
@@ -72,3 +82,40 @@ def test_requests_of_one_score_are_served_together_or_not_at_all() -> None:
     scores, is_right = np.array([0.9, 0.9, 0.9, 0.5]), np.array([True, True, False, True])
     assert best_operating_point(scores, is_right, 0.0) is None
     assert best_operating_point(scores, is_right, 0.25) == OperatingPoint(1.0, 0.25, 0.75)
+
+
+def test_a_curve_has_a_point_where_another_set_of_pairs_is_served() -> None:
+    curve = pair_curve([0.9, 0.8, 0.8, 0.6, 0.0], [True, True, False, False, True])
+    assert [(p.threshold, p.hit_rate, p.false_hit_rate) for p in curve] == [
+        (0.9, pytest.approx(1 / 3), 0.0),
+        (0.8, pytest.approx(2 / 3), 0.5),
+        (0.6, pytest.approx(2 / 3), 1.0),
+    ]
+
+
+def test_a_curve_needs_both_labels() -> None:
+    assert pair_curve([0.9, 0.8], [True, True]) == []
+    assert pair_curve([], []) == []
+
+
+def test_the_best_point_of_pairs_stays_within_the_bound() -> None:
+    scores, labels = [0.9, 0.8, 0.7, 0.6, 0.5], [True, False, True, True, False]
+    within = best_pair_point(scores, labels, 0.5)
+    assert within is not None
+    assert (within.threshold, within.hit_rate, within.false_hit_rate) == (0.6, 1.0, 0.5)
+    none_wrong = best_pair_point(scores, labels, 0.0)
+    assert none_wrong is not None
+    assert none_wrong.threshold == 0.9
+    assert best_pair_point([0.9, 0.8], [False, True], 0.0) is None
+
+
+def test_bins_compare_scores_with_what_came_true() -> None:
+    bins = reliability([0.05, 0.95, 0.95, 1.0], [False, True, True, False])
+    assert [(one.n, one.positive_share) for one in bins] == [(1, 0.0), (3, pytest.approx(2 / 3))]
+    assert bins[1].mean_score == pytest.approx(2.9 / 3)
+    assert expected_calibration_error(bins) == pytest.approx((0.05 + 3 * (2.9 / 3 - 2 / 3)) / 4)
+
+
+def test_calibration_of_nothing_is_none() -> None:
+    assert reliability([], []) == []
+    assert expected_calibration_error([]) is None
