@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Final
 
 from semroute.errors import ConfigError
@@ -45,7 +45,7 @@ class Choice:
     record: ShadowRecord
     """The latest record of the pair."""
     times: int
-    """In how many records the pair stands."""
+    """How many requests the pair was foremost in."""
     measure: float
     """How much its label tells, on a scale of its own."""
     priority: float
@@ -53,7 +53,7 @@ class Choice:
     height: float
     """How far the rules' score lies above what a hit needs, in log odds; negative below."""
     weight: float = 1.0
-    """How many records of the log a label of it speaks for, in the sample that it was chosen in."""
+    """How many requests of the log a label of it speaks for, in the sample that it was chosen in."""
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -78,16 +78,27 @@ def _ranked(records: Iterable[ShadowRecord], seed: int) -> list[Choice]:
     """Return every pair of a log once, the most telling first; the same log and seed give the same order."""
     latest: dict[tuple[str, str], ShadowRecord] = {}
     times: dict[tuple[str, str], int] = defaultdict(int)
-    for record in records:
-        if record.candidate != record.query:
-            latest[record.pair] = record
-            times[record.pair] += 1
+    for record in _foremost(records):
+        latest[record.pair] = record
+        times[record.pair] += 1
     chances = _chances(latest, seed)
     choices = []
     for pair, record in latest.items():
         measure = times[pair] * telling(record)
         choices.append(Choice(record, times[pair], measure, measure / chances[pair], height_of(record)))
     return sorted(choices, key=lambda choice: (-choice.priority, choice.pair))
+
+
+def _foremost(records: Iterable[ShadowRecord]) -> Iterator[ShadowRecord]:
+    """Yield one record a request: of its candidates the one that was, or was nearest to be, served.
+
+    So labels speak for requests, as a policy's promise does, and not for candidates, of which a request has several.
+    The candidates of one request stand side by side in a log.
+    """
+    for _, candidates in groupby(records, key=lambda record: (record.request, record.at)):
+        others = [record for record in candidates if record.candidate != record.query]
+        if others:
+            yield max(others, key=lambda record: (record.would_serve, height_of(record)))
 
 
 class Population:

@@ -36,6 +36,16 @@ def is_right(record: ShadowRecord) -> bool:
     return random.Random(record.query).random() < record.p_reusable
 
 
+def test_of_the_candidates_of_one_request_only_the_foremost_is_asked_about() -> None:
+    """Labels speak for requests: so does the promise of a policy."""
+    near, served = make_record(1, p_reusable=0.6), make_record(2, p_reusable=0.97)
+    served = replace(served, request=near.request, at=near.at)
+    other = replace(make_record(3, p_reusable=0.5), at=near.at + 1.0)
+    population = Population([near, served, other])
+    assert {choice.pair for choice in population.order} == {served.pair, other.pair}
+    assert sum(choice.weight for choice in population.weighted(population.order)) == 2
+
+
 class TestWhatComesFirst:
     def test_pairs_near_the_bar_tell_more_than_pairs_far_from_it(self) -> None:
         at_bar, below, far_below, above = (
@@ -56,7 +66,7 @@ class TestWhatComesFirst:
 
     def test_would_be_hits_that_are_served_often_are_chosen_before_rare_ones(self) -> None:
         def is_often_first(seed: int) -> bool:
-            often = [make_record(1, p_reusable=0.9)] * 30
+            often = [replace(make_record(1, p_reusable=0.9), at=float(second)) for second in range(30)]
             rare = [make_record(number, p_reusable=0.9) for number in range(2, 22)]
             return most_informative([*rare, *often], 5, seed=seed)[0].pair == often[0].pair
 
