@@ -45,7 +45,8 @@ def _held(verdict: Verdict, least: float) -> Verdict:
     # Written so that a probability that is not a number is under every other.
     if verdict.p_reusable is None or verdict.p_reusable >= least:
         return verdict
-    return replace(verdict, passed=False, why=f"P(reusable) {verdict.p_reusable:.3f}, under {least:.3f}")
+    why = f"P(reusable) {verdict.p_reusable:.2f}, under {least:.2f}"
+    return replace(verdict, passed=False, why=f"{verdict.why}; {why}" if verdict.why else why)
 
 
 def open_gate(decision: RoutingDecision | None, policy: Policy, *, has_verifier: bool) -> Gate:

@@ -94,20 +94,20 @@ class Policy:
     version: str = "default"
     threshold: float = 0.88
     """Needed where the lexical guards stand behind the gate and no learned verifier; evals/README.md says why."""
-    verified_threshold: float = 0.85
-    """Needed where a learned verifier looks at every candidate."""
+    verified_threshold: float = 0.75
+    """Needed where a learned verifier looks at every candidate; evals/verifier.md has what the two numbers bring."""
     strict_threshold: float = 0.95
     """Needed when the router is unsure or has failed."""
-    min_p_reusable: float = 0.95
-    """The least P(reusable) of the learned verifier: 1 - error budget."""
-    strict_p_reusable: float = 0.99
+    min_p_reusable: float = 0.84
+    """The least P(reusable) of the learned verifier."""
+    strict_p_reusable: float = 0.95
     """The same when the router is unsure or has failed."""
     verified_requires_guards: bool = False
     """Whether the lexical guards must all pass where a learned verifier looks: it has vetoes of its own, which are
     theirs where two texts are close. Without a verifier they always must."""
     aggressive_step: float = 0.03
     """How much the strategy `aggressive` lowers a threshold."""
-    floor: float = 0.80
+    floor: float = 0.72
     """No threshold is lowered below it."""
     min_confidence: float = 0.80
     """A decision with less confidence is treated as unsure."""

@@ -30,7 +30,7 @@ def decisions(**fixed: st.SearchStrategy[object]) -> st.SearchStrategy[RoutingDe
 
 
 def test_a_confident_decision_needs_less_behind_a_verifier() -> None:
-    assert open_gate(RoutingDecision(), POLICY, has_verifier=True) == Gate(0.85, "default", 0.95)
+    assert open_gate(RoutingDecision(), POLICY, has_verifier=True) == Gate(0.75, "default", 0.84, requires_guards=False)
     assert open_gate(RoutingDecision(), POLICY, has_verifier=False) == Gate(0.88, "default")
 
 
@@ -38,34 +38,36 @@ def test_a_confident_decision_needs_less_behind_a_verifier() -> None:
 def test_low_confidence_makes_the_gate_strict(confidence: float) -> None:
     decision = RoutingDecision(confidence=confidence, cache_strategy="aggressive")
 
-    assert open_gate(decision, POLICY, has_verifier=True) == Gate(0.95, "low confidence", 0.99)
+    assert open_gate(decision, POLICY, has_verifier=True) == Gate(0.95, "low confidence", 0.95)
 
 
 def test_confidence_at_the_bound_is_enough() -> None:
-    assert open_gate(RoutingDecision(confidence=0.8), POLICY, has_verifier=True).threshold == 0.85
+    assert open_gate(RoutingDecision(confidence=0.8), POLICY, has_verifier=True).threshold == 0.75
 
 
 def test_a_failed_router_makes_the_gate_strict() -> None:
-    assert open_gate(None, POLICY, has_verifier=True) == Gate(0.95, "router failed", 0.99)
+    assert open_gate(None, POLICY, has_verifier=True) == Gate(0.95, "router failed", 0.95)
 
 
 def test_the_aggressive_strategy_lowers_the_threshold_by_a_step() -> None:
     decision = RoutingDecision(cache_strategy="aggressive")
 
-    assert open_gate(decision, POLICY, has_verifier=True) == Gate(0.82, "strategy aggressive", 0.95)
+    assert open_gate(decision, POLICY, has_verifier=True) == Gate(
+        0.72, "strategy aggressive", 0.84, requires_guards=False
+    )
     assert open_gate(decision, POLICY, has_verifier=False) == Gate(0.85, "strategy aggressive")
 
 
 def test_the_aggressive_strategy_never_goes_under_the_floor() -> None:
-    policy = Policy(version="7", verified_threshold=0.81)
+    policy = Policy(version="7", verified_threshold=0.73)
 
-    assert open_gate(RoutingDecision(cache_strategy="aggressive"), policy, has_verifier=True).threshold == 0.80
+    assert open_gate(RoutingDecision(cache_strategy="aggressive"), policy, has_verifier=True).threshold == 0.72
 
 
 def test_analysis_is_never_aggressive() -> None:
     decision = RoutingDecision(intent="analysis", cache_strategy="aggressive")
 
-    assert open_gate(decision, POLICY, has_verifier=True) == Gate(0.85, "default", 0.95)
+    assert open_gate(decision, POLICY, has_verifier=True) == Gate(0.75, "default", 0.84, requires_guards=False)
 
 
 def test_a_tuned_policy_is_named() -> None:
@@ -174,7 +176,7 @@ def test_where_the_router_is_unsure_the_stricter_of_both_cells_holds() -> None:
 def test_a_cell_without_data_stays_strict(confidence: float) -> None:
     decision = RoutingDecision(cache_strategy="aggressive", confidence=confidence)
     gate = open_gate(decision, TUNED, has_verifier=True)
-    assert (gate.threshold, gate.min_p_reusable, gate.requires_guards) == (0.95, 0.99, True)
+    assert (gate.threshold, gate.min_p_reusable, gate.requires_guards) == (0.95, 0.95, True)
 
 
 def test_a_policy_that_relies_on_a_verifier_stays_strict_without_one() -> None:
@@ -184,7 +186,7 @@ def test_a_policy_that_relies_on_a_verifier_stays_strict_without_one() -> None:
 
 def test_a_policy_tuned_without_a_verifier_asks_one_that_is_there_for_the_default_probability() -> None:
     policy = Policy(version="plain", cells=(Cell("standard", True, 0.83),))
-    assert open_gate(RoutingDecision(), policy, has_verifier=True) == Gate(0.83, "policy plain", 0.95)
+    assert open_gate(RoutingDecision(), policy, has_verifier=True) == Gate(0.83, "policy plain", 0.84)
 
 
 def test_tightening_walks_along_the_tuned_sequence_and_stays_at_its_end() -> None:
@@ -221,7 +223,7 @@ def test_a_number_out_of_range_is_refused_with_field_value_and_range(field: str,
 
 
 def test_thresholds_that_contradict_one_another_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^threshold must lie between floor \(0\.8\) and strict_threshold"):
+    with pytest.raises(ConfigError, match=r"^threshold must lie between floor \(0\.72\) and strict_threshold"):
         Policy(threshold=0.97)
     with pytest.raises(ConfigError, match=r"^verified_threshold must lie between"):
         Policy(verified_threshold=0.5)
@@ -233,7 +235,7 @@ def test_a_policy_without_a_version_is_refused() -> None:
 
 
 def test_probabilities_and_cells_that_contradict_one_another_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^min_p_reusable \(0\.995\) must not be over strict_p_reusable \(0\.99\)$"):
+    with pytest.raises(ConfigError, match=r"^min_p_reusable \(0\.995\) must not be over strict_p_reusable \(0\.95\)$"):
         Policy(min_p_reusable=0.995)
     with pytest.raises(ConfigError, match="twice"):
         Policy(cells=(Cell("standard", True, 0.9), Cell("standard", True, 0.8)))

@@ -86,7 +86,9 @@ def _at_the_gate(outcome: Outcome, near: Nearest, guards: Sequence[Guard]) -> Si
     """Say what kept the nearest candidate back; one under the threshold is shown to the guards all the same."""
     verdict = _refusal(near)
     if verdict is not None:
-        return Sighting(outcome, near.query, verdict.why, f"{verdict.guard} guard", is_close=True)
+        saw, _, probability = verdict.why.partition("; ")
+        by = f"verifier: {probability.partition(',')[0]}" if probability else f"{verdict.guard} guard"
+        return Sighting(outcome, near.query, saw, by, is_close=True)
     verdict = _refusal_of(guards, outcome.row.query, near)
     below = f"similarity {near.similarity:.2f}"
     if verdict is None:
