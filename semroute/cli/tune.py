@@ -138,6 +138,7 @@ def _figures(tuned: Tuning) -> dict[str, object]:
         "tested_on": promise.n,
         "effective_n": tuned.effective_n,
         "n_needed": None,
+        "is_approximate": tuned.is_approximate,
     }
 
 
@@ -156,9 +157,13 @@ def _print(tuned: Tuning, out: Path, both: int) -> None:
     page().print(table)
     expected = f"{promise.hit_rate:.4f} of all requests, on {tuned.right_hits:.4f} of those with a right answer"
     sides = f"{both:,} questions stand on both sides" if both else "no question stands on both sides"
+    approximate = (
+        ("The labels have weights, so this is approximate and no exact bound.",) if tuned.is_approximate else ()
+    )
     told = (
         f"Promise with confidence {promise.confidence:g}: at most {promise.max_error:g} of all requests are wrong hits",
         f"in the long run, and among the next {promise.requests:,} requests that are like these pairs.",
+        *approximate,
         f"Expect hits on {expected}.",
         f"Measured error rate {promise.error_rate:.4f}, upper bound {tuned.error_bound:.4f}.",
         f"{tuned.n:,} pairs: {tuned.learned_on:,} chose the path, {promise.n:,} tested it; {sides}.",

@@ -38,12 +38,13 @@ class HitErrorCurve:
         order = ranked[np.argsort(-rank[ranked], kind="stable")]
         falling = rank[order]
         ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True)) if len(order) else np.zeros(0, np.intp)
-        hits = np.cumsum(weight[order])[ends]
+        # Each is a sum of its own: a difference of two need not rise where weights are no whole numbers.
+        right = np.cumsum(weight[order] * pairs.is_right[order])[ends]
         wrong = np.cumsum(weight[order] * ~pairs.is_right[order])[ends]
         levels = falling[ends]
         if not len(levels) or levels[0] != np.inf:
-            levels, hits, wrong = np.append(np.inf, levels), np.append(0.0, hits), np.append(0.0, wrong)
-        return cls(levels, hits / total, wrong / total, (hits - wrong) / positives if positives else hits * 0.0)
+            levels, right, wrong = np.append(np.inf, levels), np.append(0.0, right), np.append(0.0, wrong)
+        return cls(levels, (right + wrong) / total, wrong / total, right / positives if positives else right * 0.0)
 
     def last_within(self, error_rate: float) -> int | None:
         """Return the position of the most lenient level within an error rate; None where there is none."""
@@ -71,20 +72,20 @@ class HitErrorCurve:
 
 
 def effective_size(is_hit: Bools, pairs: ScoredPairs) -> float:
-    """Return how many independent requests of equal weight a sample is worth, where its error rate is measured.
+    """Return how many independent requests a sample without weights is worth, where its error rate is measured.
 
     The variance of the rate over units is that of a ratio estimator (Cochran, Sampling Techniques, section 6.3). Where
     too few hits are wrong to measure it, errors are taken to come by whole units: one wrong hit, all wrong. No sample
     is worth more than it holds.
     """
     count = float(len(pairs))
-    if pairs.unit is None and pairs.weight is None:
+    if pairs.unit is None:
         return count
     is_wrong_hit = is_hit & ~pairs.is_right
     is_measured = int(np.count_nonzero(is_wrong_hit)) >= _ENOUGH_WRONG
     _, place = np.unique(pairs.units, return_inverse=True)
-    size = np.bincount(place, pairs.weights)
-    loss = np.bincount(place, pairs.weights * (is_wrong_hit if is_measured else is_hit))
+    size = np.bincount(place)
+    loss = np.bincount(place, is_wrong_hit if is_measured else is_hit)
     total, rate = float(size.sum()), float(loss.sum()) / float(size.sum())
     if not is_measured:  # the limit of a small rate of such errors, whatever it is
         return min(count, rate * total**2 / float(np.square(loss).sum())) if rate > 0.0 else count

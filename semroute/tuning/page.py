@@ -21,6 +21,7 @@ def tuning_page(tuning: Tuning) -> str:
         f"error rate {promise.error_rate:.4f}, upper bound {tuning.error_bound:.4f}, promised {promise.max_error:g}",
         f"{tuning.n:,} pairs, {tuning.positives:,} of them right; {tuning.learned_on:,} chose the path, "
         f"{promise.n:,} tested it, worth {tuning.effective_n:,.0f} independent ones",
+        *(["the labels have weights, so the promise is approximate"] if tuning.is_approximate else []),
     )
     return policy_page(tuning.policy) + _sketch(tuning) + "".join(f"<p>{escape(note)}</p>" for note in notes)
 

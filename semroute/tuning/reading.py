@@ -73,7 +73,7 @@ def survey(path: Path, columns: Columns) -> Survey:
         )
     if positives in (0, n):
         raise ConfigError(
-            f"{path}: tuning needs pairs with the label 1 and pairs with the label 0; "
+            f"{path}: pairs with the label 1 and pairs with the label 0 are both needed; "
             f"all {n} labels of column {columns.label} are {int(positives > 0)}"
         )
     return Survey(n, positives)

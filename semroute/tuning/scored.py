@@ -60,7 +60,10 @@ class ScoredPairs:
     unit: NDArray[np.int64] | None = None
     """Pairs of one unit stay on one side of every split, and are not independent; None means that all are."""
     weight: Floats | None = None
-    """How many requests each stands for, where labels were not drawn evenly; None means one."""
+    """How many requests each stands for (one over the chance that it was drawn), where labels were not drawn evenly.
+
+    None means one each. With weights a promise is approximate: `semroute.tuning.bounds` says how far it held.
+    """
 
     def __post_init__(self) -> None:
         n = len(self.similarity)

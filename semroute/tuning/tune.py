@@ -21,11 +21,12 @@ from semroute.tuning.bounds import Terms, clopper_pearson_upper, pairs_needed
 from semroute.tuning.curves import HitErrorCurve, effective_size
 from semroute.tuning.paths import Family, Path, families
 from semroute.tuning.scored import ScoredPairs
+from semroute.tuning.weighting import ClusterEffects, sizes, tested_levels, where_to_measure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from semroute.tuning.scored import Bools
+    from semroute.tuning.scored import Bools, Floats
 
 LEARNING_SHARE: Final = 0.25
 """Of the units: enough to tell families apart, and little enough that the bound hardly gets wider for it."""
@@ -33,6 +34,7 @@ CURVE_POINTS: Final = 400
 _STRICTER: Final = (0.8, 0.6, 0.4, 0.2, 0.1, 0.05)
 """The stricter points that a drifting policy may go back to: these shares of its errors, and of its hits."""
 METHOD: Final = "learn-then-test, fixed sequence; Clopper-Pearson and prediction bounds"
+METHOD_OF_WEIGHTED: Final = f"{METHOD}; approximate, since the labels have weights"
 
 
 class CannotPromise(ConfigError):
@@ -72,7 +74,12 @@ class Tuning:
     """How many of them chose the family; the others tested."""
     positives: int
     effective_n: float
-    """How many independent pairs those that were tested on are worth."""
+    """How many independent pairs those that were tested on are worth, at the chosen level where they have weights."""
+
+    @property
+    def is_approximate(self) -> bool:
+        """Whether the labels had weights, so that the promise is no exact bound; see `semroute.tuning.bounds`."""
+        return self.promise.method == METHOD_OF_WEIGHTED
 
     def _repr_html_(self) -> str:
         from semroute.tuning.page import tuning_page
@@ -96,8 +103,9 @@ def tune(
 
     The promise, at `confidence`: the rate behind the pairs is at most `max_error`, and so is the rate among the next
     `requests` requests (by default as many as there are pairs). It holds for requests that are like the pairs: drawn
-    from the same source, each with what the cache would have found for it. `base` has the numbers for what has no
-    data (default: the built-in policy); `seed` decides which pairs choose the family.
+    from the same source, each with what the cache would have found for it. Where the pairs have weights it is an
+    approximate one: `semroute.tuning.bounds` says how far it held. `base` has the numbers for what has no data
+    (default: the built-in policy); `seed` decides which pairs choose the family.
 
     Raises TooFewPairs, NothingToServe, and ConfigError for arguments out of range or labels of one kind only.
     """
@@ -106,9 +114,10 @@ def tune(
     wanted = round(float(pairs.weights.sum())) if requests is None else requests
     terms = Terms(max_error, confidence, max(1, wanted))
     learning, testing = split(pairs, LEARNING_SHARE, seed)
-    aim = terms.allowed_rate(len(testing))
+    # However they were drawn, pairs are worth no more than the requests that they stand for.
+    aim = terms.allowed_rate(float(pairs.weights[testing].sum()))
     if aim is None:
-        raise _too_few(len(pairs), terms, requests)
+        raise _too_few(len(pairs), terms, requests, None if pairs.weight is None else float(pairs.weight.sum()))
     start = Policy() if base is None else base
     path = choose_path(families(pairs), pairs.take(learning), start, aim)
     tested = _test(path, pairs.take(testing), terms, aim)
@@ -119,7 +128,7 @@ def tune(
         hit_rate=float(tested.curve.hit_rate[tested.chosen]),
         n=len(testing),
         requests=terms.requests,
-        method=METHOD,
+        method=METHOD if pairs.weight is None else METHOD_OF_WEIGHTED,
     )
     policy = replace(
         start,
@@ -190,34 +199,56 @@ class _Tested:
         return float(self.curve.error_rate[self.chosen])
 
 
-def _test(path: Path, pairs: ScoredPairs, terms: Terms, allowed: float | None) -> _Tested:
-    """Go along a path from strict to lenient as far as the promise is kept; `allowed` holds for independent pairs.
+def _test(path: Path, pairs: ScoredPairs, terms: Terms, allowed: float) -> _Tested:
+    """Go along a path from strict to lenient as far as the promise is kept; `allowed` holds for independent pairs."""
+    rank = path.rank(pairs)
+    curve = HitErrorCurve.of(rank, pairs)
+    find = _last_of_even if pairs.weight is None else _last_of_weighted
+    last, effective, allowed = find(curve, rank, pairs, terms, allowed)
+    # No error is spent on hits that are all wrong: of levels with the same right hits it is the strictest.
+    chosen = None if last is None else int(np.searchsorted(curve.right_hits, curve.right_hits[last]))
+    if chosen is None or not np.isfinite(curve.levels[chosen]):
+        raise _nothing(curve, terms, 1.0 if pairs.weight is None else effective / len(pairs))
+    return _Tested(curve, effective, allowed, chosen)
+
+
+def _last_of_even(
+    curve: HitErrorCurve, rank: Floats, pairs: ScoredPairs, terms: Terms, allowed: float
+) -> tuple[int | None, float, float]:
+    """Return the last level that keeps the promise, what the sample is worth, and the error rate that it allows.
 
     How far wrong hits cluster is measured where they are twice the bound: where they are as few as the bound allows,
     they are too few to tell.
     """
-    rank = path.rank(pairs)
-    curve = HitErrorCurve.of(rank, pairs)
     twice = curve.last_within(2.0 * terms.max_error)
-    is_hit = rank >= curve.levels[0 if twice is None else twice]
-    effective = effective_size(is_hit, pairs)
-    requests_effect = len(pairs) / effective_size(is_hit, replace(pairs, weight=None))
-    if effective < len(pairs) or requests_effect > 1.0:
-        allowed = terms.allowed_rate(effective, requests_effect)
-    if allowed is None:
-        needed = math.ceil(_needed(terms, terms.requests) * len(pairs) / effective)
-        raise TooFewPairs(
-            f"{len(pairs)} pairs, which their weights and clusters make worth {effective:.0f}, are too few to promise "
-            f"an error rate of at most {terms.max_error:g} with confidence {terms.confidence:g}: about {needed} "
-            "like them are needed",
-            needed,
-        )
-    last = curve.last_within(allowed)
-    # No error is spent on hits that are all wrong: of levels with the same right hits it is the strictest.
-    chosen = None if last is None else int(np.searchsorted(curve.right_hits, curve.right_hits[last]))
-    if chosen is None or not np.isfinite(curve.levels[chosen]):
-        raise _nothing(curve, terms)
-    return _Tested(curve, effective, allowed, chosen)
+    effective = effective_size(rank >= curve.levels[0 if twice is None else twice], pairs)
+    if effective < len(pairs):
+        clustered = terms.allowed_rate(effective, len(pairs) / effective)
+        if clustered is None:
+            raise _worth_too_little(len(pairs), effective, terms)
+        allowed = clustered
+    return curve.last_within(allowed), effective, allowed
+
+
+def _last_of_weighted(
+    curve: HitErrorCurve, rank: Floats, pairs: ScoredPairs, terms: Terms, allowed: float
+) -> tuple[int | None, float, float]:
+    """Return the same of a sample with weights, which is worth more or less from level to level."""
+    effects = ClusterEffects.measured(where_to_measure(curve, rank, pairs, 2.0 * terms.max_error), pairs)
+    size = sizes(curve, rank, pairs) / effects.sample
+    tested = tested_levels(curve, size)
+    if not len(tested):
+        return None, float(len(pairs)), allowed
+    last = None
+    for at in tested:
+        if not terms.hold_after(float(curve.error_rate[at] * size[at]), float(size[at]), effects.requests):
+            break
+        last = int(at)
+    effective = float(size[tested[0] if last is None else last])
+    at_most = terms.allowed_rate(effective, effects.requests)
+    if at_most is None:
+        raise _worth_too_little(len(pairs), effective, terms)
+    return last, effective, at_most
 
 
 def _stricter(path: Path, curve: HitErrorCurve, chosen: int) -> tuple[Point, ...]:
@@ -265,18 +296,36 @@ def _check_labels(pairs: ScoredPairs) -> None:
         raise ConfigError(
             f"tuning needs pairs with the label 1 and pairs with the label 0, and there are labels {only}"
         )
+    if not float(pairs.weights.sum()) > 0.0:
+        raise ConfigError("the weights of all pairs are 0: a weight is how many requests a pair stands for")
 
 
-def _too_few(n: int, terms: Terms, requests: int | None) -> TooFewPairs:
-    needed = max(n + 1, _needed(terms, requests))
+def _too_few(n: int, terms: Terms, requests: int | None, stand_for: float | None = None) -> TooFewPairs:
+    """Say that pairs are too few however right they are; `stand_for` is the sum of their weights."""
+    needed, what = _needed(terms, requests), f"{n} pairs"
+    if stand_for is not None:
+        what += f", which stand for {stand_for:.0f} requests,"
+        needed = math.ceil(needed * n / max(1.0, stand_for))
+    needed = max(n + 1, needed)
     return TooFewPairs(
-        f"{n} pairs are too few to promise an error rate of at most {terms.max_error:g} with confidence "
+        f"{what} are too few to promise an error rate of at most {terms.max_error:g} with confidence "
         f"{terms.confidence:g}: at least {needed} are needed",
         needed,
     )
 
 
-def _nothing(curve: HitErrorCurve, terms: Terms) -> NothingToServe:
+def _worth_too_little(n: int, effective: float, terms: Terms) -> TooFewPairs:
+    needed = max(n + 1, math.ceil(_needed(terms, terms.requests) * n / effective))
+    return TooFewPairs(
+        f"{n} pairs, which their weights and clusters make worth {effective:.0f}, are too few to promise "
+        f"an error rate of at most {terms.max_error:g} with confidence {terms.confidence:g}: about {needed} "
+        "like them are needed",
+        needed,
+    )
+
+
+def _nothing(curve: HitErrorCurve, terms: Terms, worth: float) -> NothingToServe:
+    """Say why nothing is served; `worth` is how many independent requests a pair is worth."""
     what = f"no threshold serves anything at an error rate of at most {terms.max_error:g}"
     if len(curve.levels) == 1:
         return NothingToServe(f"{what}: the rules let no pair through to the policy", None)
@@ -290,4 +339,5 @@ def _nothing(curve: HitErrorCurve, terms: Terms) -> NothingToServe:
         needed = pairs_needed(terms.max_error, terms.confidence, error_rate=least, share=1.0 - LEARNING_SHARE)
     if needed is None:
         return NothingToServe(f"{strictest}; allow more, or look at the labels of what is most similar", None)
+    needed = math.ceil(needed / worth)
     return NothingToServe(f"{strictest}, which takes about {needed} pairs to promise", needed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,3 +72,27 @@ def in_clusters(n: int, random: Random) -> ScoredPairs:
 CASES: Mapping[str, Callable[[int, Random], ScoredPairs]] = {
     case.__name__: case for case in (smooth, wrong_at_the_top, ties, few_right, verified, in_cells, in_clusters)
 }
+
+
+def doubtful(pairs: ScoredPairs) -> Scores:
+    """How much a label tells: most near the bar, least where the rules are sure, as a review takes it."""
+    odds = (pairs.similarity.astype(np.float64) - 0.85) / 0.05 + np.where(pairs.passes_guards, 1.0, -1.0)
+    p = 1 / (1 + np.exp(-odds))
+    return np.maximum(np.sqrt(p * (1 - p)) * np.exp(-np.maximum(0.0, 0.85 - pairs.similarity) / 0.1), 0.03)
+
+
+def misled(pairs: ScoredPairs) -> Scores:
+    """The same by rules that are surest exactly where they are wrong, so that wrong hits are hardly ever drawn."""
+    measure = doubtful(pairs)
+    return np.where(pairs.is_right | (pairs.similarity < 0.6), measure, measure.min())
+
+
+def labelled(pairs: ScoredPairs, n: int, measure: Scores, random: Random) -> ScoredPairs:
+    """Draw n pairs, the more telling ones more often (sequential Poisson sampling), with weights that add up to all."""
+    drawn = np.argsort(-measure / random.random(len(pairs)))[:n]
+    low, high = 0.0, float(measure.sum())
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.minimum(1.0, measure / middle).sum() > n else (low, middle)
+    weight = 1.0 / np.minimum(1.0, measure[drawn] / high)
+    return replace(pairs.take(drawn), weight=weight * len(pairs) / weight.sum())

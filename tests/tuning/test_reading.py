@@ -70,7 +70,7 @@ def test_a_label_that_json_writes_as_not_a_number_is_strange(tmp_path: Path) -> 
 @pytest.mark.parametrize("label", [0, 1])
 def test_labels_of_one_kind_are_refused(tmp_path: Path, label: int) -> None:
     path = written(tmp_path, "a,b,same\n" + f"x,y,{label}\n" * 20)
-    with pytest.raises(ConfigError, match=f"all 20 labels of column same are {label}"):
+    with pytest.raises(ConfigError, match=f"are both needed; all 20 labels of column same are {label}"):
         survey(path, COLUMNS)
 
 
