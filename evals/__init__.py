@@ -1,0 +1,1 @@
+"""Measurements of semroute: sets, protocols, rivals, and the page that reports them."""
