@@ -10,6 +10,8 @@ from semroute.guards._spelling import is_misspelt_function_word, same_word
 from semroute.guards._text import Text, analyse
 from semroute.guards._tokens import Kind, Token
 
+_CONTENT = Kind.CONTENT
+_SOLID = (Kind.NUMBER, Kind.LITERAL)
 MAX_DIFFERENCES = 2_500
 """Of two texts with more pairs of differing words than this, nothing is compared."""
 
@@ -45,7 +47,7 @@ def compare(query: str, stored: str) -> Pair | None:
 def _left_over(these: tuple[Token, ...], those: tuple[Token, ...]) -> tuple[list[Token], int]:
     """Return the content words of these that those have no counterpart for, and how many have one."""
     present = {token.key for token in those}
-    content = [token for token in these if token.kind is Kind.CONTENT]
+    content = [token for token in these if token.kind is _CONTENT]
     missing = [token for token in content if token.key not in present]
     left = [token for token in missing if not is_misspelt_function_word(token.surface)]
     return left, len(content) - len(missing)
@@ -71,7 +73,7 @@ def _related(left: list[Token], right: list[Token]) -> tuple[list[Token], list[T
 
 
 def _solid(text: Text) -> set[str]:
-    return {token.key for token in text.tokens if token.kind in (Kind.NUMBER, Kind.LITERAL)}
+    return {token.key for token in text.tokens if token.kind in _SOLID}
 
 
 def _unjoined(tokens: list[Token], others: list[Token]) -> list[Token]:

@@ -31,6 +31,9 @@ def same_word(token: Token, other: Token) -> bool:
     first, second = token.surface.lower(), other.surface.lower()
     if first == second:
         return True
+    # Most words begin otherwise: neither a form nor a slip of the keyboard changes the first letter, but for a swap.
+    if first[:1] != second[:1] and first[:1] != second[1:2] and token.key[:1] != other.key[:1]:
+        return False
     if not (first.isalpha() and second.isalpha()) or first in _NO_ROOTS or second in _NO_ROOTS:
         return False
     return _is_form(token.key, other.key) or _is_form(first, second) or _is_misspelt(token, other)

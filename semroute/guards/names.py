@@ -14,13 +14,10 @@ from semroute.guards._words import words
 
 def differ(pair: Pair) -> str:
     """Return the names that differ ("Paris ≠ Rome"), or nothing."""
-    ours = [token for token in pair.only_query if not _is_spelt_out(token, pair.stored)]
-    theirs = [token for token in pair.only_stored if not _is_spelt_out(token, pair.query)]
-    for token in ours:
-        kind = kind_of(token.key)
-        for other in theirs:
-            if kind is not None and kind == kind_of(other.key):
-                return f"{token.surface} ≠ {other.surface}"
+    ours, theirs = _not_spelt_out(pair)
+    kinds = _other_of_kind(ours, theirs)
+    if kinds:
+        return kinds
     named, others_named = [t for t in ours if _names(t)], [t for t in theirs if _names(t)]
     if named and (others_named or theirs):
         return f"{_said(named)} ≠ {_said(others_named or theirs)}"
@@ -31,6 +28,35 @@ def differ(pair: Pair) -> str:
     if others_named:
         return f"only the stored question names {_said(others_named)}"
     return _pronoun_for_name(pair) or _letter_case(pair)
+
+
+def both_differ(pair: Pair) -> str:
+    """Return the names that differ where either text names what the other does not, or nothing."""
+    if not pair.only_query or not pair.only_stored:
+        return ""
+    ours, theirs = _not_spelt_out(pair)
+    named, others_named = [t for t in ours if _names(t)], [t for t in theirs if _names(t)]
+    if named and others_named:
+        return f"{_said(named)} ≠ {_said(others_named)}"
+    return _other_of_kind(ours, theirs)
+
+
+def _not_spelt_out(pair: Pair) -> tuple[list[Token], list[Token]]:
+    """Return what is left over on either side, but for abbreviations that the other side spells out."""
+    ours = [token for token in pair.only_query if not _is_spelt_out(token, pair.stored)]
+    theirs = [token for token in pair.only_stored if not _is_spelt_out(token, pair.query)]
+    return ours, theirs
+
+
+def _other_of_kind(ours: list[Token], theirs: list[Token]) -> str:
+    """Find two things of one kind, of which a question names one: "Chrome" and "Firefox"."""
+    for token in ours:
+        kind = kind_of(token.key)
+        if kind is not None:
+            for other in theirs:
+                if kind == kind_of(other.key):
+                    return f"{token.surface} ≠ {other.surface}"
+    return ""
 
 
 _THEIRS = words("he him his she her hers they them their it its")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 
 from semroute.guards._antonyms import are_opposites
@@ -81,10 +82,16 @@ def _function_words(pair: Pair) -> str:
     is_reworded = bool(pair.only_query and pair.only_stored) or len(ours) + len(theirs) >= _MANY_WORDS
     for word in ours:
         for other in theirs:
-            if are_opposites(canonical(word), canonical(other)) and not (is_reworded and word in _COMMON):
+            if _are_opposed(word, other) and not (is_reworded and word in _COMMON):
                 return f"{word} ≠ {other}"
     for turning, others in ((ours, second), (theirs, first)):
         for word in turning:
             if word in _TURNING and _MILD.get(word, frozenset()).isdisjoint(others):
                 return f"only one says {word}"
     return ""
+
+
+@lru_cache(maxsize=8192)
+def _are_opposed(word: str, other: str) -> bool:
+    """Say whether two function words are opposites; there are few of them, so that each pair is looked at once."""
+    return are_opposites(canonical(word), canonical(other))

@@ -1,0 +1,79 @@
+"""Vetoes: differences that are never to be served, however probable a learned verifier finds an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from semroute.guards import names, order, polarity, question, wording
+from semroute.guards._antonyms import are_opposites
+from semroute.guards._features import Found
+from semroute.guards._pair import Pair
+from semroute.guards._roles import direction_turned, roles_swapped
+from semroute.guards._words import FILLERS, words
+
+MOST_OTHER_WORDS: Final = 2
+"""Two texts of which neither has more words that the other lacks are close: what any lexical rule finds is a veto.
+
+Two statements, which ask nothing, are close with one such word less.
+"""
+_NO_WORDS: Final = FILLERS | words("a an the")
+"""Words that may be added without making two texts less close."""
+
+
+def _opposites(pair: Pair) -> str:
+    for token in pair.only_query:
+        for other in pair.only_stored:
+            if are_opposites(token.key, other.key):
+                return f"{token.surface} ≠ {other.surface}"
+    return ""
+
+
+def _designators(pair: Pair) -> str:
+    """Find a letter that stands for one of several things in one text only: "hall B", "vitamin C"."""
+    letters = [token.surface for token in (*pair.only_query, *pair.only_stored) if len(token.surface) == 1]
+    return f"only one says {letters[0]}" if letters else ""
+
+
+def _roles(pair: Pair) -> str:
+    return roles_swapped(pair) or direction_turned(pair)
+
+
+_ALWAYS: Final[tuple[tuple[str, Callable[[Pair], str]], ...]] = (
+    ("polarity", _opposites),
+    ("names", names.both_differ),
+    ("names", _designators),
+    ("order", _roles),
+)
+_WHEN_CLOSE: Final[tuple[tuple[str, Callable[[Pair], str]], ...]] = (
+    ("polarity", polarity.differ),
+    ("names", names.differ),
+    ("question", question.differ),
+    ("order", order.differ),
+    ("wording", wording.differ),
+)
+
+
+def veto(pair: Pair, found: Found) -> str:
+    """Return a difference that is never to be served ("numbers: 2019 ≠ 2017"), or nothing.
+
+    Other numbers and code, opposites, other names and exchanged roles always are; in texts that are close to one
+    another anything is that a lexical rule finds. In texts that are worded anew its findings are evidence among others.
+    """
+    if found.numbers:
+        return f"numbers: {found.numbers}"
+    if found.literals:
+        return f"literals: {found.literals}"
+    for name, rule in (*_ALWAYS, *_WHEN_CLOSE) if _are_close(pair, found) else _ALWAYS:
+        why = rule(pair)
+        if why:
+            return f"{name}: {why}"
+    return ""
+
+
+def _are_close(pair: Pair, found: Found) -> bool:
+    """Say whether two texts are near copies, or of a script that nothing was fitted on."""
+    n_other = max(len(found.ours - _NO_WORDS), len(found.theirs - _NO_WORDS))
+    if n_other <= MOST_OTHER_WORDS:
+        return n_other < MOST_OTHER_WORDS or not question.is_statement(pair)
+    return not all(map(str.isascii, found.ours | found.theirs))
