@@ -64,8 +64,8 @@ WEIGHTS: Final = {
     "mqp_medical": 8_000.0,
     "situatedqa": 0.0,
     "timeqa": 0.0,
-    "gptcache_mock": 4_000.0,
-    "other_origins": 1_500.0,
+    "gptcache_mock": 6_000.0,
+    "other_origins": 2_500.0,
     "redteam": 4_000.0,
 }
 """What each set counts in the fit, all its pairs together, so that the largest does not drown the traps.

@@ -31,12 +31,22 @@ def _opposites(pair: Pair) -> str:
 
 def _designators(pair: Pair) -> str:
     """Find a letter that stands for one of several things in one text only: "hall B", "vitamin C"."""
-    letters = [token.surface for token in (*pair.only_query, *pair.only_stored) if len(token.surface) == 1]
+    letters = [
+        token.surface
+        for token in (*pair.only_query, *pair.only_stored)
+        if len(token.surface) == 1 and token.surface.isalnum()
+    ]
     return f"only one says {letters[0]}" if letters else ""
 
 
 def _roles(pair: Pair) -> str:
-    return roles_swapped(pair) or direction_turned(pair)
+    return roles_swapped(pair) or direction_turned(pair) or _voice(pair)
+
+
+def _voice(pair: Pair) -> str:
+    """Find an active and a passive of the same words that say different things: "A likes B", "A is liked by B"."""
+    is_alike = not pair.only_query and not pair.only_stored
+    return order.differ(pair) if is_alike and ("by" in pair.query.words) != ("by" in pair.stored.words) else ""
 
 
 _ALWAYS: Final[tuple[tuple[str, Callable[[Pair], str]], ...]] = (
@@ -57,23 +67,20 @@ _WHEN_CLOSE: Final[tuple[tuple[str, Callable[[Pair], str]], ...]] = (
 def veto(pair: Pair, found: Found) -> str:
     """Return a difference that is never to be served ("numbers: 2019 ≠ 2017"), or nothing.
 
-    Other numbers and code, opposites, other names and exchanged roles always are; in texts that are close to one
-    another anything is that a lexical rule finds. In texts that are worded anew its findings are evidence among others.
+    Other numbers and code always are, and in questions opposites, other names and exchanged roles. In texts that are
+    close to one another anything is that a lexical rule finds; in texts that are worded anew that is evidence among
+    others.
     """
     if found.numbers:
         return f"numbers: {found.numbers}"
     if found.literals:
         return f"literals: {found.literals}"
-    for name, rule in (*_ALWAYS, *_WHEN_CLOSE) if _are_close(pair, found) else _ALWAYS:
-        why = rule(pair)
-        if why:
-            return f"{name}: {why}"
-    return ""
+    is_asked = not question.is_statement(pair)
+    rules = (*(_ALWAYS if is_asked else ()), *(_WHEN_CLOSE if _are_close(found, is_asked) else ()))
+    return next((f"{name}: {why}" for name, rule in rules if (why := rule(pair))), "")
 
 
-def _are_close(pair: Pair, found: Found) -> bool:
+def _are_close(found: Found, is_asked: bool) -> bool:
     """Say whether two texts are near copies, or of a script that nothing was fitted on."""
     n_other = max(len(found.ours - _NO_WORDS), len(found.theirs - _NO_WORDS))
-    if n_other <= MOST_OTHER_WORDS:
-        return n_other < MOST_OTHER_WORDS or not question.is_statement(pair)
-    return not all(map(str.isascii, found.ours | found.theirs))
+    return n_other < MOST_OTHER_WORDS + is_asked or not all(map(str.isascii, found.ours | found.theirs))
