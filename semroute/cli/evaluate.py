@@ -18,6 +18,7 @@ from semroute.errors import ConfigError
 if TYPE_CHECKING:
     from semroute.evaluation.metrics import PairFigures
     from semroute.evaluation.stream import Point
+    from semroute.gate import Policy
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ def pairs(
     groups = {name: PairFigures.of([o for o in outcomes if o.group == name]) for name in names}
     if as_json:
         by_group = {} if group is None else {"groups": {name: asdict(figures) for name, figures in groups.items()}}
-        print_json({**asdict(overall), "policy": chosen.version, "threshold": chosen.threshold, **by_group})
+        print_json({**asdict(overall), **_needs_of(chosen), **by_group})
         return
     _print_pairs({**groups, "all": overall}, f"{file.name}, policy {chosen.version}")
 
@@ -126,7 +127,7 @@ def conversations(
             named = read_rows(turns, columns={"id", history, words})
             pairs_asked = protocol.turn_pairs_of(rows, named, history=history, query=words)
         figures = protocol.evaluate_turn_pairs(pairs_asked, embedder, chosen, _track)
-    _print_figures({**asdict(figures), "policy": chosen.version, "threshold": chosen.threshold}, as_json)
+    _print_figures({**asdict(figures), **_needs_of(chosen)}, as_json)
 
 
 @app.command()
@@ -164,13 +165,22 @@ def stream(
             {
                 "n": len(questions),
                 "insert": insert.value,
-                "policy": chosen.version,
-                "threshold": chosen.threshold,
+                **_needs_of(chosen),
                 "points": [asdict(point) for point in points],
             }
         )
         return
     _print_points(points, f"{file.name}, {len(questions)} requests, insert {insert.value}, policy {chosen.version}")
+
+
+def _needs_of(policy: Policy) -> dict[str, object]:
+    """Return what a hit needs: behind the verifier that ships, and by the lexical guards alone."""
+    return {
+        "policy": policy.version,
+        "threshold": policy.threshold,
+        "verified_threshold": policy.verified_threshold,
+        "min_p_reusable": policy.min_p_reusable,
+    }
 
 
 @contextmanager
