@@ -44,13 +44,13 @@ class VerifierFirst:
     """Serves within `max_error` (wrong hits / all requests); the state is one per process, and not thread-safe."""
 
     ledger: Ledger
+    bands: Bands
     pooled: Pooled = field(default_factory=Pooled)
-    bands: Bands = field(default_factory=Bands)
 
     @classmethod
     def of(cls, max_error: float, *, confidence: float = 0.95, audit_rate: float = 0.05) -> Self:
         """Make a policy that has seen nothing yet. Raises ConfigError for shares that are not between 0 and 1."""
-        return cls(Ledger(max_error, confidence, audit_rate))
+        return cls(Ledger(max_error, confidence, audit_rate), Bands.of(confidence))
 
     @classmethod
     def from_json(cls, stored: JSON) -> Self:
@@ -62,7 +62,7 @@ class VerifierFirst:
             raise StoreError(f"the ledger of an online policy must be an object, not {str(terms)[:80]!r}")
         shares = [_number(terms.get(name), name) for name in ("max_error", "confidence", "audit_rate")]
         try:
-            made = cls(Ledger(shares[0], shares[1], shares[2]))
+            made = cls.of(shares[0], confidence=shares[1], audit_rate=shares[2])
         except ConfigError as error:
             raise StoreError(f"a stored online policy is damaged: {error}") from error
         for name, part in made._parts().items():
@@ -76,8 +76,9 @@ class VerifierFirst:
 
     def renewed(self, max_error: float, *, confidence: float = 0.95, audit_rate: float = 0.05) -> Self:
         """Return a policy with the same knowledge and a ledger of its own, for another bound. Raises ConfigError."""
-        made = self.from_json(self.as_json())
-        made.ledger = Ledger(max_error, confidence, audit_rate)
+        made, known = self.of(max_error, confidence=confidence, audit_rate=audit_rate), self.from_json(self.as_json())
+        made.pooled = known.pooled
+        made.bands.wrong, made.bands.expected = known.bands.wrong, known.bands.expected
         return made
 
     def probability(self, observations: Observations, similarity: float, p_prior: float | None) -> float:
