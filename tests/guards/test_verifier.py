@@ -220,3 +220,8 @@ def test_the_card_says_which_data_it_rests_on_and_holds_none_of_it(verifier: Ver
         assert isinstance(one, dict)
         assert {"set", "pairs", "positives", "weight", "source", "licence"} == one.keys()
     assert "non-commercial" in str(verifier.card["licence_limits"])
+
+
+def test_the_page_of_the_card_is_that_of_these_coefficients(verifier: Verifier) -> None:
+    page = SHIPPED.with_name("verifier_card.md").read_text(encoding="utf-8")
+    assert f"`{verifier.digest}`" in page
