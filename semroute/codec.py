@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from types import NoneType
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from semroute.errors import StoreError
 FORMAT_VERSION: Final = 1
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 """Larger answers are neither written nor read; the admission rules keep a far lower limit of their own."""
+
+_SCAN: Final[Callable[[str, int], tuple[Any, int]]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # it is there, and the stub does not say so
 
 _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "text": str,
@@ -55,7 +58,7 @@ def decode_answer(text: str, *, max_bytes: int = MAX_ANSWER_BYTES) -> Answer:
     if len(text) > max_bytes:
         raise StoreError(f"a stored answer has {len(text)} characters, more than the limit of {max_bytes}")
     try:
-        fields = json.loads(text)
+        fields = read_json(text)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"a stored answer is not valid JSON: {error}") from error
     if not isinstance(fields, dict):
@@ -79,6 +82,15 @@ def decode_answer(text: str, *, max_bytes: int = MAX_ANSWER_BYTES) -> Answer:
         usd=fields.get("usd"),
         latency_s=fields.get("latency_s"),
     )
+
+
+def read_json(text: str) -> Any:
+    """Do what `json.loads` does, in half the time for a short text without white space around it: for every hit."""
+    try:
+        value, end = _SCAN(text, 0)
+    except StopIteration:
+        end = -1
+    return value if end == len(text) else json.loads(text)
 
 
 def _dump(fields: dict[str, Any], max_bytes: int) -> str:

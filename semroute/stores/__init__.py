@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from semroute.stores._epochs import Copying, Epochs, EpochState
+from semroute.stores._health import Health, ShardHealth
+from semroute.stores._lease import Claim, Lease
+from semroute.stores._membership import Members, Moving, Notes
 from semroute.stores._sizing import Sizing, StoreSize
 
 if TYPE_CHECKING:
     from semroute.entry import Address, Alias, Candidate, Entry, FloatVector, Found, Selector
 
-__all__ = ["Sizing", "Store", "StoreSize"]
+__all__ = [
+    "Claim",
+    "Copying",
+    "EpochState",
+    "Epochs",
+    "Health",
+    "Lease",
+    "Members",
+    "Moving",
+    "Notes",
+    "ShardHealth",
+    "Sizing",
+    "Store",
+    "StoreSize",
+]
 
 
 @runtime_checkable
@@ -49,7 +67,7 @@ class Store(Protocol):
     def delete(self, selector: Selector) -> int:
         """Remove the selected entries with their aliases, raise the epoch of the selection, return how many went.
 
-        Without `created_before`, a put whose request began before this call is refused from now on.
+        A put whose request began before this call is refused from now on where the selector covers the entry.
         """
         ...
 

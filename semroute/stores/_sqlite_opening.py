@@ -60,6 +60,10 @@ class Opener:
         """Whether a file taken as immutable was written to after all, so that it must be opened anew."""
         return self._mode == "immutable" and (self._has_log() or self._fingerprint() != self._seen)
 
+    def keep_key(self, key: bytes) -> None:
+        """Make the next database of this store, should there be one, with the key that it has taken over."""
+        self._key = key
+
     def first(self, *, is_suspect: bool) -> Connection:
         """Open or create the database; a damaged or newer file is moved aside with a warning, never deleted.
 

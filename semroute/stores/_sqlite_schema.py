@@ -11,14 +11,40 @@ if TYPE_CHECKING:
     from semroute.stores._sqlite_location import Location
 
 APPLICATION_ID: Final = 0x53_4D_52_54  # "SMRT"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 KEY_BYTES: Final = 32
 
 # `entries` holds what is small and changes, `bodies` what is large and does not: marking an entry as used must not
 # rewrite its answer, and reading a partition's vectors must not read its answers (hence the column order).
 # Row numbers only ever grow and a replaced entry gets a new one, so "row > last seen" finds every new vector;
 # `removals` tells the other processes which rows went.
-_TABLES: Final = """
+_INVALIDATIONS: Final = """
+CREATE TABLE invalidations (
+    labels TEXT NOT NULL,
+    created_before REAL,
+    epoch INTEGER NOT NULL,
+    at REAL NOT NULL
+);
+CREATE INDEX invalidations_by_labels ON invalidations (labels);
+CREATE INDEX invalidations_by_epoch ON invalidations (epoch);
+"""
+_NOTE: Final = """
+CREATE TABLE IF NOT EXISTS note (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    text TEXT NOT NULL
+);
+"""
+_FROM_VERSION_1: Final = f"""
+ALTER TABLE state ADD COLUMN complete_since INTEGER NOT NULL DEFAULT 0;
+UPDATE state SET complete_since = epoch;
+ALTER TABLE invalidations RENAME TO former_invalidations;
+{_INVALIDATIONS}
+INSERT INTO invalidations (labels, epoch, at) SELECT labels, epoch, at FROM former_invalidations;
+DROP TABLE former_invalidations;
+{_NOTE}
+"""
+"""Deletions by age left no trace in version 1, so that what it remembers begins now."""
+_TABLES: Final = f"""
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     digest_key BLOB NOT NULL,
@@ -28,7 +54,8 @@ CREATE TABLE state (
     dimensions INTEGER,
     entries INTEGER NOT NULL DEFAULT 0,
     aliases INTEGER NOT NULL DEFAULT 0,
-    bytes INTEGER NOT NULL DEFAULT 0
+    bytes INTEGER NOT NULL DEFAULT 0,
+    complete_since INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE entries (
     row INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -69,16 +96,13 @@ CREATE TABLE aliases (
     bytes INTEGER NOT NULL
 );
 CREATE INDEX aliases_by_entry ON aliases (row);
-CREATE TABLE invalidations (
-    epoch INTEGER PRIMARY KEY,
-    labels TEXT NOT NULL,
-    at REAL NOT NULL
-);
 CREATE TABLE removals (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     partition TEXT NOT NULL,
     row INTEGER NOT NULL
 );
+{_INVALIDATIONS}
+{_NOTE}
 CREATE TRIGGER entry_came AFTER INSERT ON entries BEGIN
     UPDATE state SET entries = entries + 1, bytes = bytes + new.bytes, writes = writes + 1;
 END;
@@ -128,15 +152,18 @@ def tune(connection: Connection) -> None:
 
 
 def create(connection: Connection, location: Location, *, digest_key: bytes | None, wait_s: float) -> None:
-    """Make the tables if there are none; safe against another process that does the same at this moment."""
+    """Make the tables, or bring older ones up to date; safe against a process that does the same at this moment."""
     if not location.is_memory:
         _use_write_ahead_log(connection, wait_s)
-    if _pragma(connection, "user_version") != 0:
+    if _pragma(connection, "user_version") == SCHEMA_VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if _pragma(connection, "user_version") == 0:
+        version = _pragma(connection, "user_version")
+        if version == 0:
             _create(connection, digest_key)
+        elif version == 1:
+            _run(connection, _FROM_VERSION_1)
         connection.execute("COMMIT")
     except BaseException:
         connection.rollback()
@@ -144,11 +171,16 @@ def create(connection: Connection, location: Location, *, digest_key: bytes | No
 
 
 def _create(connection: Connection, digest_key: bytes | None) -> None:
-    for statement in _statements(_TABLES):
-        connection.execute(statement)
+    _run(connection, _TABLES)
     key = secrets.token_bytes(KEY_BYTES) if digest_key is None else digest_key
     connection.execute("INSERT INTO state (one, digest_key) VALUES (1, ?)", (key,))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _run(connection: Connection, script: str) -> None:
+    """Run a script that brings the tables to this version, inside the transaction of the caller."""
+    for statement in _statements(script):
+        connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from semroute.entry import Alias, Entry, Found
 from semroute.errors import ConfigError, StoreError
+from semroute.stores import _sqlite_epochs as epochs
 from semroute.stores import _sqlite_rows as rows
 from semroute.stores._sizing import StoreSize
 
@@ -14,13 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from semroute.entry import Selector
+    from semroute.stores._epochs import EpochState
     from semroute.stores._sqlite_schema import Connection
 
-INVALIDATION_MEMORY_S: Final = 24 * 3600.0
-"""How long an invalidation can refuse answers to requests that began before it; such a request takes minutes."""
 REMOVALS_KEPT: Final = 10_000
 """A process that slept through more removals than this reads its partitions anew."""
-_PRUNE_EVERY: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ def put_entry(
         check_embedder(state, entry.embedder, entry.vector.size)
         if state.embedder is None:
             connection.execute("UPDATE state SET embedder = ?, dimensions = ?", (entry.embedder, entry.vector.size))
-    if has_newer and _is_invalidated(connection, entry):
+    if has_newer and epochs.is_invalidated(connection, entry):
         return False
     if is_known:
         connection.execute("DELETE FROM entries WHERE exact = ?", (entry.id,))
@@ -145,7 +144,8 @@ def put_entry(
         "INSERT INTO entries"
         " (exact, partition, shard, created_at, expires_at, last_used, epoch, bytes, labels)"
         " VALUES (:exact, :partition, :shard, :created_at, :expires_at, :last_used, :epoch, :bytes, :labels)",
-        {**columns, "last_used": now},
+        # An epoch that this store has not reached is another store's: it must not outlive invalidations to come.
+        {**columns, "last_used": now, "epoch": min(entry.epoch, state.epoch)},
     ).lastrowid
     connection.execute(
         "INSERT INTO bodies (row, query, vector, answer) VALUES (:row, :query, :vector, :answer)",
@@ -192,11 +192,6 @@ def put_alias(
     return True
 
 
-def _is_invalidated(connection: Connection, entry: Entry) -> bool:
-    newer = connection.execute("SELECT labels FROM invalidations WHERE epoch > ?", (entry.epoch,))
-    return any(rows.column_labels(labels) <= entry.labels for (labels,) in newer)
-
-
 def touch(connection: Connection, used: Mapping[int, float]) -> None:
     """Note when rows were last used."""
     connection.executemany(
@@ -238,35 +233,32 @@ def _prune_removals(connection: Connection) -> None:
 
 def delete(connection: Connection, selector: Selector, *, now: float) -> int:
     """Remove the selected entries inside a transaction, and raise the epoch so that older requests are refused."""
-    connection.execute("UPDATE state SET epoch = epoch + 1")
-    epoch = get_epoch(connection)
-    if selector.created_before is None:
-        connection.execute(
-            "INSERT INTO invalidations (epoch, labels, at) VALUES (?, ?, ?)",
-            (epoch, rows.labels_column(selector.labels), now),
-        )
-    if epoch % _PRUNE_EVERY == 0:
-        connection.execute("DELETE FROM invalidations WHERE at < ?", (now - INVALIDATION_MEMORY_S,))
-    gone = _delete_rows(connection, selector)
+    epoch = get_epoch(connection) + 1
+    connection.execute("UPDATE state SET epoch = ?", (epoch,))
+    epochs.remember(connection, selector, epoch, now=now)
+    epochs.forget_the_oldest(connection, now=now)
+    gone = epochs.delete_rows(connection, selector)
     _prune_removals(connection)
     return gone
 
 
-def _delete_rows(connection: Connection, selector: Selector) -> int:
-    before = float("inf") if selector.created_before is None else selector.created_before
-    if selector.labels:
-        labels = sorted(selector.labels)
-        marks = ", ".join("?" * len(labels))
-        return connection.execute(
-            f"DELETE FROM entries WHERE created_at < ? AND row IN"
-            f" (SELECT row FROM labels WHERE label IN ({marks}) GROUP BY row HAVING count(*) = ?)",
-            (before, *labels, len(labels)),
-        ).rowcount
-    if selector.created_before is None:
-        for table in ("bodies", "labels", "aliases"):
-            connection.execute(f"DELETE FROM {table}")
-        connection.execute("UPDATE state SET embedder = NULL, dimensions = NULL")
-    return connection.execute("DELETE FROM entries WHERE created_at < ?", (before,)).rowcount
+def adopt(connection: Connection, state: EpochState, *, now: float) -> int:
+    """Take over invalidations inside a transaction; see `Epochs.adopt`."""
+    gone = epochs.adopt(connection, state, now=now)
+    _prune_removals(connection)
+    return gone
+
+
+_READ: Final = f"""
+SELECT s.embedder, s.dimensions, {_WHOLE_ENTRY}
+FROM state s, entries t JOIN bodies b ON b.row = t.row WHERE t.exact = ? AND t.expires_at > ?
+"""
+
+
+def read_whole(connection: Connection, exact: str, now: float) -> Entry | None:
+    """Read an entry with its vector and labels; raises StoreError for a damaged one."""
+    found = connection.execute(_READ, (exact, now)).fetchone()
+    return None if found is None else rows.read_entry(found[2:], embedder=found[0], dimensions=found[1])
 
 
 _SCAN: Final = f"""

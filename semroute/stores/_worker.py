@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _THREADS: Final = 2
+_NAME: Final = "semroute-store"
 
 
 class Worker:
@@ -21,7 +22,8 @@ class Worker:
     They are not the event loop's own threads, which an application may have filled with slow model calls.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = _THREADS) -> None:
+        self._threads = threads
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -35,7 +37,7 @@ class Worker:
             self._start_afresh()
         with self._lock:
             if self._executor is None:
-                self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="semroute-store")
+                self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=_NAME)
             return self._executor.submit(call)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import logging
 import time
@@ -13,6 +14,8 @@ import numpy as np
 
 from semroute.entry import Entry, Found
 from semroute.errors import ConfigError, StoreError
+from semroute.stores import _sqlite_epochs as epochs
+from semroute.stores import _sqlite_notes as notes
 from semroute.stores import _sqlite_rows as rows
 from semroute.stores import _sqlite_statements as statements
 from semroute.stores._sqlite_location import parse_location
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from semroute.entry import Address, Alias, Candidate, FloatVector, Selector
+    from semroute.stores._epochs import EpochState
     from semroute.stores._sizing import StoreSize
     from semroute.stores._sqlite_schema import Connection
 
@@ -76,9 +80,10 @@ class EmbeddedStore:
         )
         self._clock = clock
         _check_key(digest_key)
+        self._given_key = digest_key
         timeout_s = _checked_timeout(busy_timeout_s)
-        opener = Opener(self._location, digest_key=digest_key, busy_timeout_s=timeout_s, clock=clock)
-        self._pool = ConnectionPool(self._location, opener, busy_timeout_s=timeout_s)
+        self._opener = Opener(self._location, digest_key=digest_key, busy_timeout_s=timeout_s, clock=clock)
+        self._pool = ConnectionPool(self._location, self._opener, busy_timeout_s=timeout_s)
         self._vectors = VectorIndex(
             self._pool,
             max_bytes=_at_least_one("max_matrix_bytes", max_matrix_bytes, DEFAULT_MATRIX_BYTES),
@@ -152,6 +157,49 @@ class EmbeddedStore:
         with self._pool.reading() as connection:
             return statements.read_size(connection)
 
+    def epochs(self, *, after: int = 0) -> EpochState:
+        """Return what the store remembers of its invalidations; a key that was given counts as settled."""
+        with self._pool.reading() as connection:
+            connection.execute("BEGIN")
+            try:
+                state = epochs.read(connection, after=after)
+            finally:
+                connection.rollback()
+        return dataclasses.replace(state, is_settled=state.is_settled or self._given_key is not None)
+
+    def adopt(self, state: EpochState) -> int:
+        """Take over what another store remembers; see `Epochs.adopt`."""
+        if self._given_key is not None and self._given_key != state.digest_key:
+            raise ConfigError(
+                f"{self._location} was given another digest_key than its fleet has: give all of them the same"
+            )
+        with self._pool.writing() as connection:
+            gone = statements.adopt(connection, state, now=self._clock())
+        self._opener.keep_key(state.digest_key)
+        return gone
+
+    def read(self, address: Address, *, now: float) -> Entry | None:
+        """Return a live entry with vector and labels; see `Copying.read`."""
+        with self._pool.reading() as connection:
+            try:
+                return statements.read_whole(connection, address.exact, now)
+            except StoreError:
+                self._count_damaged()
+                return None
+
+    def note(self) -> str | None:
+        with self._pool.reading() as connection:
+            return notes.read(connection)
+
+    def keep_note(self, text: str, *, instead_of: str | None) -> bool:
+        with self._pool.writing() as connection:
+            return notes.keep(connection, text, instead_of=instead_of)
+
+    def drop(self, address: Address, *, created_at: float) -> bool:
+        """Remove an entry that was copied elsewhere; see `Moving.drop`."""
+        with self._pool.writing() as connection:
+            return notes.drop(connection, address.exact, created_at)
+
     # The asynchronous face. Readers of a write-ahead log never wait, so that short reads run on the event loop.
 
     async def aopen(self) -> bytes:
@@ -188,6 +236,24 @@ class EmbeddedStore:
     async def aclose(self) -> None:
         # Not in our own threads, which `close` waits for.
         await asyncio.to_thread(self.close)
+
+    async def aepochs(self, *, after: int = 0) -> EpochState:
+        return await self._in_thread(self.epochs, after=after)
+
+    async def aadopt(self, state: EpochState) -> int:
+        return await self._in_thread(self.adopt, state)
+
+    async def aread(self, address: Address, *, now: float) -> Entry | None:
+        return await self._in_thread(self.read, address, now=now)
+
+    async def anote(self) -> str | None:
+        return await self._in_thread(self.note)
+
+    async def akeep_note(self, text: str, *, instead_of: str | None) -> bool:
+        return await self._in_thread(self.keep_note, text, instead_of=instead_of)
+
+    async def adrop(self, address: Address, *, created_at: float) -> bool:
+        return await self._in_thread(self.drop, address, created_at=created_at)
 
     async def asize(self) -> StoreSize:
         return await self._in_thread(self.size)

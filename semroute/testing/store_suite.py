@@ -8,9 +8,10 @@
             store.close()
 
 The asynchronous tests need pytest-asyncio in auto mode. A store whose entries outlive the object runs
-`SharedStoreSuite` too, which asks for a second handle on the same data. Stores are handed `NOW` as the time of each
-read; a store with a clock of its own must be built with `clock=lambda: NOW`. For readable failures call
-`pytest.register_assert_rewrite("semroute.testing")` in a conftest before the suite is imported.
+`SharedStoreSuite` too, which asks for a second handle on the same data; a store that can be a shard runs
+`EpochsSuite`, which asks for further stores that share nothing with it; one that lends keys runs `LeaseSuite`. Stores
+are handed `NOW` as the time of each read; a store with a clock of its own must be built with `clock=lambda: NOW`. For
+readable failures call `pytest.register_assert_rewrite("semroute.testing")` in a conftest before the suite is imported.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import pytest
 
 from semroute.entry import Selector
 from semroute.errors import ConfigError
+from semroute.testing._store_epochs import EpochsSuite
+from semroute.testing._store_leases import LeaseSuite
 from semroute.testing._store_life import AsyncSuite, InvalidationSuite, LifeSuite
 from semroute.testing._store_lookups import AliasSuite, ExactTierSuite, SemanticTierSuite
 from semroute.testing._store_probes import EmptyStore, get, queries, same_entry, search
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
     from semroute.stores import Store
 
-__all__ = ["SharedStoreSuite", "StoreSuite", "get", "queries", "same_entry", "search"]
+__all__ = ["EpochsSuite", "LeaseSuite", "SharedStoreSuite", "StoreSuite", "get", "queries", "same_entry", "search"]
 
 
 class StoreSuite(ExactTierSuite, AliasSuite, SemanticTierSuite, InvalidationSuite, LifeSuite, AsyncSuite):

@@ -1,4 +1,4 @@
-"""Stores for tests: a wrapper that fails where it is told to."""
+"""Stores for tests: wrappers that fail, and take their time, where they are told to."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from semroute.errors import StoreError
+from semroute.stores import Copying, Epochs, Moving, Notes
 
 if TYPE_CHECKING:
     from semroute.entry import Address, Alias, Candidate, Entry, FloatVector, Found, Selector
-    from semroute.stores import Store
+    from semroute.stores import EpochState, Store
+    from semroute.testing.clock import FakeClock
 
 OPERATIONS: Final = frozenset({"open", "get", "search", "put", "delete", "scan", "close"})
+
+SHARD_OPERATIONS: Final = OPERATIONS | {"epochs", "adopt", "read", "note", "keep_note", "drop"}
+"""What can fail in a shard: all of it is a shard that is dead."""
 
 
 class FailingStore:
@@ -95,3 +100,97 @@ class FailingStore:
         self.calls[operation] += 1
         if operation in self.failing:
             raise StoreError(f"{operation}: {self._message}")
+
+
+class FailingShard(FailingStore):
+    """A FailingStore that can be a shard: it has the capabilities of the store that it wraps.
+
+    Where `clock` and `takes_s` are given, every operation moves the clock on by so much before it is done: an answer
+    that comes late.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        failing: frozenset[str] = frozenset(),
+        *,
+        message: str = "it is broken",
+        clock: FakeClock | None = None,
+        takes_s: float = 0.0,
+    ) -> None:
+        super().__init__(store, failing, message=message)
+        self.takes_s = takes_s
+        self._clock = clock
+
+    def epochs(self, *, after: int = 0) -> EpochState:
+        self._try("epochs")
+        return self._epochs().epochs(after=after)
+
+    def adopt(self, state: EpochState) -> int:
+        self._try("adopt")
+        return self._epochs().adopt(state)
+
+    def read(self, address: Address, *, now: float) -> Entry | None:
+        self._try("read")
+        return self._copying().read(address, now=now)
+
+    def note(self) -> str | None:
+        self._try("note")
+        return self._notes().note()
+
+    def keep_note(self, text: str, *, instead_of: str | None) -> bool:
+        self._try("keep_note")
+        return self._notes().keep_note(text, instead_of=instead_of)
+
+    def drop(self, address: Address, *, created_at: float) -> bool:
+        self._try("drop")
+        return self._moving().drop(address, created_at=created_at)
+
+    async def anote(self) -> str | None:
+        self._try("note")
+        return await self._notes().anote()
+
+    async def akeep_note(self, text: str, *, instead_of: str | None) -> bool:
+        self._try("keep_note")
+        return await self._notes().akeep_note(text, instead_of=instead_of)
+
+    async def adrop(self, address: Address, *, created_at: float) -> bool:
+        self._try("drop")
+        return await self._moving().adrop(address, created_at=created_at)
+
+    async def aepochs(self, *, after: int = 0) -> EpochState:
+        self._try("epochs")
+        return await self._epochs().aepochs(after=after)
+
+    async def aadopt(self, state: EpochState) -> int:
+        self._try("adopt")
+        return await self._epochs().aadopt(state)
+
+    async def aread(self, address: Address, *, now: float) -> Entry | None:
+        self._try("read")
+        return await self._copying().aread(address, now=now)
+
+    def _epochs(self) -> Epochs:
+        if not isinstance(self.store, Epochs):
+            raise StoreError(f"{self.store!r} does not remember invalidations for others")
+        return self.store
+
+    def _notes(self) -> Notes:
+        if not isinstance(self.store, Notes):
+            raise StoreError(f"{self.store!r} cannot keep its own name")
+        return self.store
+
+    def _moving(self) -> Moving:
+        if not isinstance(self.store, Moving):
+            raise StoreError(f"{self.store!r} cannot let go of what was moved")
+        return self.store
+
+    def _copying(self) -> Copying:
+        if not isinstance(self.store, Copying):
+            raise StoreError(f"{self.store!r} cannot be copied from")
+        return self.store
+
+    def _try(self, operation: str) -> None:
+        if self._clock is not None:
+            self._clock.advance(self.takes_s)
+        super()._try(operation)

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import os
+import socket
 import traceback
 import warnings
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, TypeAlias
 
 import pytest
 
 pytest.register_assert_rewrite("semroute.testing")
+
+from semroute.stores.redis import RedisStore  # noqa: E402
+from semroute.testing.entries import NOW  # noqa: E402
+from semroute.testing.redis_stack import RedisNode, redis_stack  # noqa: E402
 
 InChild: TypeAlias = Callable[[Callable[[], None]], None]
 
@@ -38,3 +44,54 @@ def run_in_child(work: Callable[[], None]) -> None:
 def in_child() -> InChild:
     """Run a check in a forked child, so that what it does to its process ends with it; its failure is the test's."""
     return run_in_child
+
+
+@pytest.fixture(scope="session")
+def redis_node() -> Iterator[RedisNode]:
+    """A server that all tests of this process share, each in shards of its own; none may stop it or change it."""
+    with redis_stack() as (node,):
+        yield node
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Find ports of the loopback interface that nobody listens on."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            return port
+
+    return find
+
+
+@pytest.fixture
+def own_node() -> Iterator[RedisNode]:
+    """A server of this test's own, to be treated badly."""
+    with redis_stack() as (node,):
+        yield node
+
+
+@pytest.fixture(scope="session")
+def new_shard() -> Callable[[], str]:
+    """Return names of shards that nobody has used."""
+    numbers = count()
+    return lambda: f"test-{next(numbers)}"
+
+
+@pytest.fixture
+def make_store(redis_node: RedisNode, new_shard: Callable[[], str]) -> Iterator[Callable[..., RedisStore]]:
+    """Make handles on one shard of this test's own, which is empty at first."""
+    made: list[RedisStore] = []
+    shard = new_shard()
+
+    def make(**options: Any) -> RedisStore:
+        # A busy machine must not decide what a test says.
+        settings = {"shard": shard, "clock": lambda: NOW, "timeout_s": 20.0, "connect_timeout_s": 20.0, **options}
+        made.append(RedisStore(redis_node.url, **settings))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()

@@ -8,7 +8,7 @@ import pytest
 from semroute.stores import Store
 from semroute.stores.embedded import EmbeddedStore
 from semroute.testing.entries import NOW
-from semroute.testing.store_suite import SharedStoreSuite, StoreSuite
+from semroute.testing.store_suite import EpochsSuite, SharedStoreSuite, StoreSuite
 
 
 class TestInAFile(StoreSuite, SharedStoreSuite):
@@ -37,3 +37,31 @@ class TestInMemory(StoreSuite):
         store = EmbeddedStore("memory://", clock=lambda: NOW)
         yield store
         store.close()
+
+
+class TestAsAShardInAFile(EpochsSuite):
+    @pytest.fixture
+    def make_shard(self, tmp_path: Path) -> Iterator[Callable[[], EmbeddedStore]]:
+        made: list[EmbeddedStore] = []
+
+        def make() -> EmbeddedStore:
+            made.append(EmbeddedStore(tmp_path / f"shard-{len(made)}.db", clock=lambda: NOW))
+            return made[-1]
+
+        yield make
+        for store in made:
+            store.close()
+
+
+class TestAsAShardInMemory(EpochsSuite):
+    @pytest.fixture
+    def make_shard(self) -> Iterator[Callable[[], EmbeddedStore]]:
+        made: list[EmbeddedStore] = []
+
+        def make() -> EmbeddedStore:
+            made.append(EmbeddedStore("memory://", clock=lambda: NOW))
+            return made[-1]
+
+        yield make
+        for store in made:
+            store.close()

@@ -185,14 +185,18 @@ def test_matrices_of_many_partitions_are_bounded_and_come_back_when_needed(
     assert all(queries(search(store, partition=f"p{number}")) == [f"q{number}"] for number in range(50))
 
 
-def test_old_invalidations_are_forgotten_after_a_day(tmp_path: Path) -> None:
+def test_old_invalidations_are_forgotten_after_thirty_days(tmp_path: Path) -> None:
     clock = Clock()
     store = EmbeddedStore(tmp_path / "answers.db", clock=clock)
     store.delete(Selector(frozenset({"x"})))
     for _ in range(100):
         store.delete(Selector(frozenset({"y"})))
     assert store.put(make_entry("q", labels=frozenset({"x"}), epoch=0)) is False
-    clock.now += 25 * HOUR_S
+    clock.now += 29 * 24 * HOUR_S
+    for _ in range(256):
+        store.delete(Selector(frozenset({"z"})))
+    assert store.put(make_entry("q", labels=frozenset({"x"}), epoch=0)) is False
+    clock.now += 2 * 24 * HOUR_S
     for _ in range(256):
         store.delete(Selector(frozenset({"z"})))
     assert store.put(make_entry("q", labels=frozenset({"x"}), epoch=0)) is True
