@@ -22,18 +22,20 @@ from semroute.entry import Answer, Selector, Usage
 from semroute.errors import ConfigError
 from semroute.flights import Flights
 from semroute.gate import Policy
+from semroute.leading import leading_of
 from semroute.pending import Pending
 from semroute.request import Digests, Request
-from semroute.result import Explanation, Hit, Lookup, Miss, NotStored, Queued, Update
+from semroute.result import Explanation, Hit, Lookup, Miss, NotStored, Queued, Stored, Update
 from semroute.router.rules import RuleRouter
 from semroute.shadow import RecordTaker, ShadowEvent, is_in_canary, records_of
-from semroute.steps import Step, StepFailed
+from semroute.steps import Get, Step, StepFailed
 from semroute.telemetry import Counters, Event, FeedbackEvent, LookupEvent, Stats, UpdateEvent
 
 if TYPE_CHECKING:
     from semroute.embedders import Embedder
     from semroute.entry import Address
     from semroute.guards import Estimator, Guard
+    from semroute.leading import Lead
     from semroute.router import Router
     from semroute.stores import Store, StoreSize
     from semroute.telemetry import Listener
@@ -65,11 +67,12 @@ class Trace:
 class SemanticCache:
     """Answers by exact key, and by meaning behind a gate and guards.
 
-    `store` is a URL ("sqlite:///answers.db", "memory://"), a path or a Store; None is the embedded store in the
-    user's data folder. Every other part has a default: the ONNX embedder, the rule router, the learned verifier
-    (or, for another embedder than the one it was fitted on, the lexical guards) and the built-in policy; `policy` may
-    be the file that `semroute tune` wrote. `guards` of your own are always asked, and then no verifier stands behind
-    them but the one that you give. `prices` lets hits say what they saved.
+    `store` is a URL ("sqlite:///answers.db", "redis://host:6379", "memory://"), a path or a Store; None is the embedded
+    store in the user's data folder. Several are the shards of one ring, `replicas` of which keep each answer.
+    Every other part has a default: the ONNX embedder, the rule router, the learned verifier (or, for another embedder
+    than the one it was fitted on, the lexical guards) and the built-in policy; `policy` may be the file that
+    `semroute tune` wrote. `guards` of your own are always asked, and then no verifier stands behind them but the one
+    that you give. `prices` lets hits say what they saved.
     With `mode="shadow"` nothing is served, and with `canary=0.1` a tenth of all questions: what would have been served
     to the others is taken down in a shadow log, for `semroute review`. Settings that are not given come from the
     environment and from semroute.toml (see `semroute.config.Settings`).
@@ -93,12 +96,10 @@ class SemanticCache:
         clock: Callable[[], float] = time.time,
         **named_settings: Any,
     ) -> None:
-        if more_stores:
-            raise ConfigError("several stores on a ring are not in this release: give one store")
         if settings is not None and named_settings:
             raise ConfigError(f"give either settings or {sorted(named_settings)}, not both")
         self.settings = Settings.load(named_settings) if settings is None else settings
-        self.store = store_of(store, self.settings, clock)
+        self.store = store_of(store, more_stores, self.settings, clock)
         self.embedder = default_embedder() if embedder is None else embedder
         self.router: Router = RuleRouter() if router is None else router
         self.rules = rules_of(self.settings, policy, guards, verifier)
@@ -112,6 +113,7 @@ class SemanticCache:
             self._record_takers = (default_log(self.settings),)
             self._listeners += self._record_takers
         self._driver = Driver(self.store, self.embedder, self.router, self._emit, self.settings.embed_deadline_s, clock)
+        self._leading = leading_of(self.store, self._driver, self.settings, clock)
         self._writer = Writer(self.settings.write_queue)
         self._digests: Digests | None = None
         self._pending = Pending()
@@ -205,6 +207,40 @@ class SemanticCache:
         """Do what `key` does, without ever blocking the event loop."""
         return self._digests_of(await self.store.aopen()).address(request).exact
 
+    def lead(self, request: Request) -> Hit | Lead | None:
+        """Say who is to call the model after a miss, where other processes may have missed the same request.
+
+        A Lead is this caller's to use, and to end by `land`. Where another process leads, this waits for its answer,
+        up to `flight_deadline_s`, and returns it as a Hit. None means: call the model, there is nobody to tell.
+        """
+        if self._leading is None:
+            return None
+        try:
+            digests = self._open()
+        except StepFailed:
+            return None
+        words = digests.words(request)
+        address = digests.address(request, words)
+        return self._leading.lead(words, address, self.rules) if self._serves(address) else None
+
+    async def alead(self, request: Request) -> Hit | Lead | None:
+        """Do what `lead` does, without ever blocking the event loop."""
+        if self._leading is None:
+            return None
+        try:
+            digests = await self._aopen()
+        except StepFailed:
+            return None
+        words = digests.words(request)
+        address = digests.address(request, words)
+        return await self._leading.alead(words, address, self.rules) if self._serves(address) else None
+
+    def land(self, lead: Lead, result: Update | None) -> None:
+        """End a lead with what came of its update, None where there was no answer to store; returns at once."""
+        if isinstance(result, Queued) and self._writer.offer(lambda: self._land_written(lead)):
+            return
+        lead.land(is_answered=isinstance(result, Stored))
+
     # --- care --------------------------------------------------------------------------------------------------
 
     def feedback(self, hit_id: str, *, correct: bool) -> int:
@@ -290,6 +326,8 @@ class SemanticCache:
     def _let_go(self) -> None:
         """Store what is queued, and end the threads; a later call starts new ones."""
         self._writer.close()
+        if self._leading is not None:
+            self._leading.close()
         self._driver.close()
         for taker in self._record_takers:
             taker.close()
@@ -365,6 +403,14 @@ class SemanticCache:
         except StepFailed as failure:
             return self._updated(NotStored(str(failure)))
         return self._updated(self._driver.drive(self._updating(request, answer, digests)))
+
+    def _land_written(self, lead: Lead) -> None:
+        """End a lead behind its queued update, which has or has not stored an answer by now."""
+        try:
+            is_answered = self._driver.perform(Get(lead.address)).entry is not None
+        except StepFailed:
+            is_answered = False
+        lead.land(is_answered=is_answered)
 
     def _serves(self, address: Address) -> bool:
         if self.settings.serves_all:

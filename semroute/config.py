@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -24,8 +25,10 @@ OTHER_VARIABLES = frozenset({"SEMROUTE_CONFIG", "SEMROUTE_MODEL_DIR", "SEMROUTE_
 class Settings:
     """What can be set about a cache. Raises ConfigError that names the field, the value and the range."""
 
-    store: str | None = None
-    """URL of the store; None is the embedded store in the user's data folder."""
+    store: str | tuple[str, ...] | None = None
+    """URL of the store, or of each shard of a ring; None is the embedded store in the user's data folder."""
+    replicas: int = 1
+    """How many shards keep each answer, where there are several stores."""
     threshold: float | None = None
     """Similarity that a semantic hit needs, in [0, 1]; None leaves it to the policy."""
     policy: str | None = None
@@ -55,13 +58,16 @@ class Settings:
     max_answer_bytes: int = 256 * 1024
     """Answers larger than this are not stored."""
     max_entries: int = 100_000
-    """Limit of the embedded store; the least recently used go first."""
+    """Limit of the store, or of each shard; the least recently used go first."""
     max_bytes: int = 1024**3
-    """Limit of the embedded store in bytes of queries, answers and vectors."""
+    """Limit of the store, or of each shard, in bytes of queries, answers and vectors."""
     strip: tuple[str, ...] = ()
     """Names of volatile-token rules (see `semroute.request.VOLATILE`) that are left out of keys and comparison."""
 
     def __post_init__(self) -> None:
+        if not all(isinstance(store, str) for store in self.stores):
+            raise ConfigError(f"store must be a URL, or a list of them, not {self.store!r}")
+        _check("replicas", self.replicas, 1, 64, whole=True)
         _check("threshold", self.threshold, 0.0, 1.0, optional=True)
         _check("canary", self.canary, 0.0, 1.0)
         _check("candidates", self.candidates, 1, 100, whole=True)
@@ -82,6 +88,13 @@ class Settings:
         strip: object = self.strip
         if not isinstance(strip, tuple | list) or not all(name in VOLATILE for name in strip):
             raise ConfigError(f"strip must be a tuple of names out of {sorted(VOLATILE)}, not {strip!r}")
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """The URLs of the stores, none for the default one."""
+        if self.store is None:
+            return ()
+        return tuple(self.store) if isinstance(self.store, tuple | list) else (self.store,)
 
     @property
     def serves_all(self) -> bool:
@@ -121,6 +134,8 @@ def _from_file(variables: Mapping[str, str], file: Path | None) -> dict[str, obj
     strip = table.get("strip")
     if isinstance(strip, list):
         table["strip"] = tuple(str(name) for name in strip)
+    if isinstance(stores := table.get("store"), list):
+        table["store"] = tuple(stores)
     return table
 
 
@@ -148,12 +163,20 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _urls(text: str) -> str | tuple[str, ...]:
+    """Read one URL or several: a comma parts two where another URL begins, for one may hold commas itself."""
+    urls = tuple(url for part in _NEXT_URL.split(text) if (url := part.strip()))
+    return urls if len(urls) > 1 else text
+
+
+_NEXT_URL = re.compile(r"[,\s]+(?=[a-z][a-z0-9+]*://)")
 _BY_TYPE: Mapping[str, Callable[[str], object]] = {
     "int": int,
     "float": float,
     "float | None": float,
     "bool": _truth,
     "tuple[str, ...]": _names,
+    "str | tuple[str, ...] | None": _urls,
 }
 _READERS: Mapping[str, Callable[[str], object]] = {
     field.name: _BY_TYPE.get(str(field.type), str) for field in fields(Settings)

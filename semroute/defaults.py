@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,14 +23,34 @@ if TYPE_CHECKING:
     from semroute.stores import Store
 
 
-def store_of(store: str | Path | Store | None, settings: Settings, clock: Callable[[], float]) -> Store:
-    from semroute.stores.urls import open_store
+def store_of(
+    store: str | Path | Store | None,
+    more: Sequence[str | Path | Store],
+    settings: Settings,
+    clock: Callable[[], float],
+) -> Store:
+    """Return the store that was given or is set; several are the shards of one ring."""
+    from semroute.stores.urls import open_ring, open_store
 
-    if store is None:
-        store = settings.store
-    if store is None or isinstance(store, str | Path):
-        return open_store(store, max_entries=settings.max_entries, max_bytes=settings.max_bytes, clock=clock)
-    return store
+    if more and store is None:
+        raise ConfigError("the first of several stores is None: give each by its URL, path or object")
+    if isinstance(store, list | tuple):
+        raise ConfigError("give several stores one after the other, SemanticCache(first, second), not as a list")
+    targets = (*settings.stores, *more) if store is None else (store, *more)
+    if len(targets) > 1:
+        return open_ring(
+            targets,
+            replicas=settings.replicas,
+            max_entries=settings.max_entries,
+            max_bytes=settings.max_bytes,
+            clock=clock,
+        )
+    if settings.replicas > 1:
+        raise ConfigError(f"replicas={settings.replicas} need as many stores: give several, or leave replicas out")
+    only = targets[0] if targets else None
+    if only is None or isinstance(only, str | Path):
+        return open_store(only, max_entries=settings.max_entries, max_bytes=settings.max_bytes, clock=clock)
+    return only
 
 
 def default_log(settings: Settings) -> ShadowLog:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from semroute.aliases import Aliases
 from semroute.background import Workers
@@ -24,6 +25,7 @@ from semroute.guards import acheck
 from semroute.result import Verdict
 from semroute.router.decision import RoutingDecision
 from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
+from semroute.stores import Health
 from semroute.telemetry import Event, FailureEvent, StateEvent
 
 if TYPE_CHECKING:
@@ -33,7 +35,11 @@ if TYPE_CHECKING:
     from semroute.router import Router
     from semroute.stores import Store
 
+S = TypeVar("S")
 T = TypeVar("T")
+
+_NEVER: Final = sys.maxsize
+"""So many failures in a row that a breaker stays closed."""
 
 
 class Driver:
@@ -56,8 +62,12 @@ class Driver:
         self._embed_deadline_s = embed_deadline_s
         self._clock = clock
         self._breakers = {
-            part: Breaker(part, self._changed, clock=breaker_clock) for part in ("store", "embedder", "router")
+            part: Breaker(part, self._changed, clock=breaker_clock) for part in ("store", "embedder", "router", "lease")
         }
+        if isinstance(store, Health):  # it guards its shards itself: one that is dead must not cost the others
+            for part in ("store", "lease"):
+                self._breakers[part] = Breaker(part, self._changed, failures_to_open=_NEVER, clock=breaker_clock)
+            store.watch(self._changed)
         threads = min(4, os.cpu_count() or 1)
         self._workers = Workers(threads, "semroute-embed")
         self._gathering = Gathering(self._embed_each, self._workers, threads)
@@ -66,10 +76,10 @@ class Driver:
 
     def open(self) -> bytes:
         """Open the store and return its digest key; raises StepFailed."""
-        return self._guarded("store", self._store.open)
+        return self.guarded("store", self._store.open)
 
     async def aopen(self) -> bytes:
-        return await self._aguarded("store", self._store.aopen)
+        return await self.aguarded("store", self._store.aopen)
 
     def close(self) -> None:
         """Wait for the aliases that are being stored, and let the worker threads go."""
@@ -82,64 +92,53 @@ class Driver:
 
     async def adrive(self, steps: Generator[Step, Any, T]) -> T:
         """Do what `drive` does on the event loop, without ever blocking it."""
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    result = await self._aperform(step)
-                except StepFailed as failure:
-                    step = steps.throw(failure)
-                else:
-                    step = steps.send(result)
-        except StopIteration as end:
-            value: T = end.value
-            return value
+        return await adrive(steps, self.aperform)
 
     def perform(self, step: Step) -> Any:
         """Perform one step; raises StepFailed."""
         match step:
             case Get(address):
                 self._aliases.wait(address.exact)
-                return self._guarded("store", lambda: self._store.get(address, now=self._clock()))
+                return self.guarded("store", lambda: self._store.get(address, now=self._clock()))
             case Embed(text):
-                return self._guarded("embedder", lambda: self._embed_in_time(text))
+                return self.guarded("embedder", lambda: self._embed_in_time(text))
             case Search(address, vector, embedder, k):
-                return self._guarded(
+                return self.guarded(
                     "store", lambda: self._store.search(address, vector, embedder=embedder, k=k, now=self._clock())
                 )
             case Put(Alias() as alias):
                 self._allowed("store")
                 return self._aliases.put(alias)
             case Put(record):
-                return self._guarded("store", lambda: self._store.put(record))
+                return self.guarded("store", lambda: self._store.put(record))
             case Judge(guards, query, candidate):
                 return self._judge(guards, query, candidate)
             case Route():
                 return self._route(step)
 
-    async def _aperform(self, step: Step) -> Any:
+    async def aperform(self, step: Step) -> Any:
         match step:
             case Get(address):
                 await self._aliases.await_one(address.exact)
-                return await self._aguarded("store", lambda: self._store.aget(address, now=self._clock()))
+                return await self.aguarded("store", lambda: self._store.aget(address, now=self._clock()))
             case Embed(text):
-                return await self._aguarded("embedder", lambda: self._aembed_in_time(text))
+                return await self.aguarded("embedder", lambda: self._aembed_in_time(text))
             case Search(address, vector, embedder, k):
-                return await self._aguarded(
+                return await self.aguarded(
                     "store", lambda: self._store.asearch(address, vector, embedder=embedder, k=k, now=self._clock())
                 )
             case Put(Alias() as alias):
                 self._allowed("store")
                 return self._aliases.put(alias)
             case Put(record):
-                return await self._aguarded("store", lambda: self._store.aput(record))
+                return await self.aguarded("store", lambda: self._store.aput(record))
             case Judge(guards, query, candidate):
                 return await self._ajudge(guards, query, candidate)
             case Route():
                 return self._route(step)
 
     def _route(self, step: Route) -> RoutingDecision:
-        return self._guarded("router", lambda: checked(self._router.route(step.request, step.vector), RoutingDecision))
+        return self.guarded("router", lambda: checked(self._router.route(step.request, step.vector), RoutingDecision))
 
     def _judge(self, guards: tuple[Guard, ...], query: str, candidate: Candidate) -> tuple[Verdict, ...]:
         verdicts: list[Verdict] = []
@@ -170,7 +169,7 @@ class Driver:
         self._emit(FailureEvent("guard", told(error)))
         return Verdict(guard.name, passed=False, why=f"unverifiable: it failed: {told(error)}")
 
-    def _guarded(self, part: str, act: Callable[[], T]) -> T:
+    def guarded(self, part: str, act: Callable[[], T]) -> T:
         """Act behind the part's breaker; any failure becomes StepFailed."""
         breaker = self._allowed(part)
         try:
@@ -180,7 +179,7 @@ class Driver:
         breaker.succeeded()
         return result
 
-    async def _aguarded(self, part: str, act: Callable[[], Awaitable[T]]) -> T:
+    async def aguarded(self, part: str, act: Callable[[], Awaitable[T]]) -> T:
         breaker = self._allowed(part)
         try:
             result = await act()
@@ -293,13 +292,29 @@ class Recorder:
         self.records.append(StepRecord(type(step).__name__.lower(), what, (time.perf_counter() - began) * 1_000))
 
 
-def drive(steps: Generator[Step, Any, T], perform: Callable[[Step], Any]) -> T:
+def drive(steps: Generator[S, Any, T], perform: Callable[[S], Any]) -> T:
     """Perform the steps of a flow one by one with `perform`, and return what the flow returns."""
     try:
         step = next(steps)
         while True:
             try:
                 result = perform(step)
+            except StepFailed as failure:
+                step = steps.throw(failure)
+            else:
+                step = steps.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+async def adrive(steps: Generator[S, Any, T], perform: Callable[[S], Awaitable[Any]]) -> T:
+    """Do what `drive` does on the event loop."""
+    try:
+        step = next(steps)
+        while True:
+            try:
+                result = await perform(step)
             except StepFailed as failure:
                 step = steps.throw(failure)
             else:

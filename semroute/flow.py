@@ -174,6 +174,17 @@ def lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float)
     return (yield from _semantic(words, trail, trail.gate, trail.gate.threshold, rules, now))
 
 
+def answered(words: str, address: Address, rules: Rules, now: float) -> Generator[Get | Judge, Any, Hit | None]:
+    """Look once more into the exact tier alone, for a caller that has missed and waits for another's answer."""
+    try:
+        found: Found = yield Get(address)
+    except StepFailed:
+        return None
+    if found.entry is None:
+        return None
+    return (yield from _exact_hit(words, found.entry, found.alias, rules, now))
+
+
 def update(
     request: Request, words: str, answer: Answer, trail: Trail, labels: frozenset[str], rules: Rules, now: float
 ) -> Generator[Step, Any, Update]:
@@ -277,7 +288,7 @@ def _route(trail: Trail, request: Request) -> Generator[Step, Any, None]:
 
 def _exact_hit(
     words: str, entry: Entry, alias: Alias | None, rules: Rules, now: float
-) -> Generator[Step, Any, Hit | None]:
+) -> Generator[Judge, Any, Hit | None]:
     """Serve what the exact tier holds; an alias only where the policy of today would still serve it."""
     if alias is None:
         return Hit(entry.answer, _explain_hit("l1", "the same request was answered before", entry, now))

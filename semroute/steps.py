@@ -65,5 +65,24 @@ class Put:
 Step: TypeAlias = Get | Embed | Route | Search | Judge | Put
 
 
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Ask for the lease of a key; sent back is a Claim."""
+
+    address: Address
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let some time go by."""
+
+    seconds: float
+
+
+WaitingStep: TypeAlias = Get | Judge | Acquire | Pause
+"""What a caller does that waits for another process to answer."""
+
+
 class StepFailed(Exception):
     """A step could not be done; thrown into the flow by the driver, with the reason for a person."""

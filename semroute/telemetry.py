@@ -86,7 +86,7 @@ class Stats:
     not_stored: dict[str, int] = field(default_factory=dict)
     """Updates that were not kept, by reason."""
     failures: dict[str, int] = field(default_factory=dict)
-    """Failures by part: store, embedder, router, guard."""
+    """Failures by part: store, embedder, router, guard, lease."""
     wrong_reports: int = 0
     """Hits that `feedback` called wrong."""
     saved_tokens: int = 0

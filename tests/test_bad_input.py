@@ -116,7 +116,7 @@ async def test_a_payload_that_is_no_json_is_not_stored_and_raises_nothing(face, 
         ({"strip": ("dates",)}, "strip must be a tuple of names out of"),
         ({"treshold": 0.9}, r"unknown settings \['treshold'\]"),
         ({"store": ""}, "store URL ''"),
-        ({"store": "redis://localhost"}, "no store speaks redis://"),
+        ({"store": "mongodb://localhost"}, "no store speaks mongodb://"),
         ({"store": "sqlite:///"}, "sqlite:///"),
     ],
 )

@@ -26,6 +26,7 @@ from semroute import (
     Usage,
     scope,
 )
+from semroute.stores.sharded import ShardedStore
 from semroute.telemetry import Event, FeedbackEvent, LookupEvent, UpdateEvent
 from semroute.testing.clock import FakeClock
 from semroute.testing.embedders import HashEmbedder
@@ -497,9 +498,10 @@ class TestSettings:
         with pytest.raises(ConfigError, match="either settings or"):
             SemanticCache("memory://", settings=cache.settings, threshold=0.9)
 
-    def test_several_stores_are_refused_with_what_to_do(self) -> None:
-        with pytest.raises(ConfigError, match="give one store"):
-            SemanticCache("memory://", "memory://")
+    def test_several_stores_are_the_shards_of_one(self) -> None:
+        with SemanticCache("memory://", "memory://") as cache:
+            assert isinstance(cache.store, ShardedStore)
+            assert len(cache.store.stores) == 2
 
     async def test_named_volatile_tokens_do_not_tell_requests_apart(self, face, make_cache: MakeCache) -> None:
         cache = make_cache(strip=("uuid",))

@@ -13,6 +13,7 @@ from semroute.errors import ConfigError
 
 RANGES = {
     "threshold": (0, 1, [-0.1, 1.1, math.nan, "0.9", True]),
+    "replicas": (1, 64, [0, 65, -1, 1.5, None, True]),
     "candidates": (1, 100, [0, 101, -5, 2.5, None, True]),
     "write_queue": (1, 10_000_000, [0, -1, 1.5]),
     "embed_deadline_s": (0.001, 3600, [0, -1.0, math.inf, math.nan, "2"]),

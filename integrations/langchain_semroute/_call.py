@@ -11,6 +11,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 from langchain_semroute import _codec
 from langchain_semroute.cache import SemrouteCache
 from semroute.errors import SemrouteError
+from semroute.leading import Lead
 from semroute.result import Bypass, Explanation, Hit, Lookup, NotStored, Saved, Update
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Call:
         self._request = request
         self._key: str | None = None
         self._flight: Flight | None = None
+        self._lead: Lead | None = None
         self._is_bypassed = False
         self._began = time.perf_counter()
         self.explanation: Explanation | None = None
@@ -78,6 +80,7 @@ class Call:
     def end(self) -> None:
         """Let those who wait call for themselves, if nothing has been handed to them."""
         self._end_flight(None)
+        self._end_lead(None)
 
     def marked(self, message: BaseMessage) -> None:
         """Write into a fresh answer's metadata how its lookup went."""
@@ -101,7 +104,7 @@ class Call:
             found = self._handed_on(core.lookup(self._request))
         elif boarding.flight is not None and not boarding.leads:
             found = self._followed(self._key, traffic.wait(boarding.flight))
-        return found
+        return self._led(core.lead(self._request)) if found is None and self._flight is not None else found
 
     async def _aserved(self) -> list[ChatGeneration] | None:
         core, traffic = self._cache.core, self._cache.traffic
@@ -117,7 +120,7 @@ class Call:
             found = self._handed_on(await core.alookup(self._request))
         elif boarding.flight is not None and not boarding.leads:
             found = self._followed(self._key, await traffic.wait_async(boarding.flight))
-        return found
+        return self._led(await core.alead(self._request)) if found is None and self._flight is not None else found
 
     def _boarded(self, key: str, *, is_async: bool) -> Boarding:
         boarding = self._cache.traffic.board(key, self._began, is_async=is_async)
@@ -136,6 +139,12 @@ class Call:
         if found is not None and isinstance(result, Hit):
             self._end_flight(result.answer)
         return found
+
+    def _led(self, outcome: Hit | Lead | None) -> list[ChatGeneration] | None:
+        """Return what another process has answered, or keep the lead among processes for the call to come."""
+        if isinstance(outcome, Lead):
+            self._lead = outcome
+        return self._handed_on(outcome) if isinstance(outcome, Hit) else None
 
     def _followed(self, key: str, answer: Answer | None) -> list[ChatGeneration] | None:
         """Return the leader's answer in fresh objects, marked as a hit."""
@@ -168,6 +177,12 @@ class Call:
 
     def _land(self, answer: Answer, result: Update) -> None:
         self._end_flight(None if isinstance(result, NotStored) else answer)
+        self._end_lead(result)
+
+    def _end_lead(self, result: Update | None) -> None:
+        lead, self._lead = self._lead, None
+        if lead is not None:
+            self._cache.core.land(lead, result)
 
     def _end_flight(self, answer: Answer | None) -> None:
         flight, self._flight = self._flight, None

@@ -44,12 +44,12 @@ _BEGUN_LIMIT = 4_096
 class SemrouteCache(BaseCache):
     """An answer cache for every model of an application: `set_llm_cache(SemrouteCache())`.
 
-    `stores` are the core's (a URL, a path or a Store); `cache` is a core cache to use instead. `namespace` binds the
-    cache to a namespace, as `with_namespace` does. `usage` says what hits report as used tokens: "zero" (the original
-    counts stand in `response_metadata["semroute"]["saved_usage"]`) or "keep". LangChain names a response schema by
-    its class only: such calls are left alone, unless `trust_llm_string` says that one name always means one schema. A
-    model class without `_identifying_params` is named by its type only; that is taken at its word, with a warning. All
-    other settings are the core's (`semroute.SemanticCache`).
+    `stores` are the core's (a URL, a path or a Store; several are the shards of one ring); `cache` is a core cache to
+    use instead. `namespace` binds the cache to a namespace, as `with_namespace` does. `usage` says what hits report as
+    used tokens: "zero" (the original counts stand in `response_metadata["semroute"]["saved_usage"]`) or "keep".
+    LangChain names a response schema by its class only: such calls are left alone, unless `trust_llm_string` says that
+    one name always means one schema. A model class without `_identifying_params` is named by its type only; that is
+    taken at its word, with a warning. All other settings are the core's (`semroute.SemanticCache`).
 
     No method raises for what fails on the way: the model is asked instead, and the failure is logged once.
     """

@@ -14,6 +14,9 @@ from langchain_core.messages import BaseMessage
 from langchain_semroute import cached
 
 from semroute import SemanticCache
+from semroute.stores.embedded import EmbeddedStore
+from semroute.testing.clock import FakeClock
+from semroute.testing.leases import FakeLeases, LendingStore
 
 ASKED = "What are cats?"
 MakeCache = Callable[..., SemanticCache]
@@ -215,3 +218,68 @@ def test_an_answer_in_the_background_is_shared_too(parrot: Any, make_cache: Make
         gate.opened.set()
         assert (tier(leader.result(20)), tier(follower.result(20))) == ("miss", "l1")
     assert len(parrot.calls) == 1
+
+
+def make_processes(make_cache: MakeCache, clock: FakeClock) -> tuple[FakeLeases, list[SemanticCache]]:
+    """Return caches as two processes have them: of one store, which lends keys."""
+    leases = FakeLeases(clock)
+    store = LendingStore(EmbeddedStore("memory://"), leases)
+    return leases, [make_cache(store, flight_deadline_s=20.0) for _ in range(2)]
+
+
+def followed(leases: FakeLeases) -> None:
+    """Wait until a second process has begun to wait for the first."""
+    ends_at = time.monotonic() + 20
+    while leases.asked < 3:
+        assert time.monotonic() < ends_at
+        threading.Event().wait(0.001)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_another_process_takes_the_answer_of_the_one_that_leads(
+    parrot: Any, make_cache: MakeCache, clock: FakeClock, is_async: bool
+) -> None:
+    leases, (one, other) = make_processes(make_cache, clock)
+    parrot.before = gate = Gate()
+    follow = cached(parrot, other)
+    with ThreadPoolExecutor(2) as pool:
+        leader = pool.submit(cached(parrot, one).invoke, ASKED)
+        assert gate.reached.wait(20)
+        asked = (lambda: asyncio.run(follow.ainvoke(ASKED))) if is_async else (lambda: follow.invoke(ASKED))
+        follower = pool.submit(asked)
+        followed(leases)
+        gate.opened.set()
+        assert tier(follower.result(20)) == "l1"
+    assert tier(leader.result()) == "miss"
+    assert len(parrot.calls) == 1
+
+
+def test_where_the_leading_process_fails_another_calls_for_itself(
+    parrot: Any, make_cache: MakeCache, clock: FakeClock
+) -> None:
+    leases, (one, other) = make_processes(make_cache, clock)
+    parrot.before = gate = Gate(ValueError("no luck"))
+    with ThreadPoolExecutor(2) as pool:
+        leader = pool.submit(cached(parrot, one).invoke, ASKED)
+        assert gate.reached.wait(20)
+        follower = pool.submit(cached(parrot, other).invoke, ASKED)
+        followed(leases)
+        gate.opened.set()
+        assert tier(follower.result(20)) == "miss"
+    with pytest.raises(ValueError, match="no luck"):
+        leader.result()
+
+
+def test_a_stream_leads_among_processes_until_its_last_chunk(
+    streaming_parrot: Any, make_cache: MakeCache, clock: FakeClock
+) -> None:
+    leases, (one, other) = make_processes(make_cache, clock)
+    stream = cached(streaming_parrot, one).stream(ASKED)
+    next(stream)
+    with ThreadPoolExecutor(1) as pool:
+        follower = pool.submit(cached(streaming_parrot, other).invoke, ASKED)
+        followed(leases)
+        assert not follower.done()
+        for _ in stream:
+            pass
+        assert tier(follower.result(20)) == "l1"
