@@ -18,8 +18,13 @@ T = TypeVar("T")
 _FILE_WIDTH = 100
 
 StoreOption = Annotated[
-    str | None,
-    typer.Option("--store", metavar="URL", help="Where answers are kept: sqlite:///PATH, a path, or memory://."),
+    list[str] | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="Where answers are kept: sqlite:///PATH, a path, redis://HOST:6379 or memory://; "
+        "once for each shard of a ring.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semroute.cli._output import JsonOption, StoreOption, UsageError, page, print_json
-from semroute.cli._stores import opened, place_of
+from semroute.cli._stores import opened, places_of
 from semroute.errors import StoreError
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ def stats_command(store: StoreOption = None, as_json: JsonOption = False) -> Non
             "aliases": size.aliases,
             "bytes": size.bytes,
             "partitions": size.partitions,
-            "path": place_of(cache, store),
+            "path": places_of(cache, store),
         }
     if as_json:
         print_json(figures)
         return
     page().print(
         f"{size.entries:,} entries and {size.aliases:,} aliases in {size.partitions:,} partitions, "
-        f"{_readable(size.bytes)}\n[dim]{figures['path']}[/]",
+        f"{readable(size.bytes)}\n[dim]{figures['path']}[/]",
         soft_wrap=True,
     )
 
@@ -64,7 +64,7 @@ def invalidate_command(
         raise UsageError("name what to remove (--tenant, --namespace, --user, --tag, --entry, --older-than), or --all")
     with opened(store) as cache:
         if everything and not yes:
-            _confirm(cache, as_json, place_of(cache, store))
+            _confirm(cache, as_json, places_of(cache, store))
         removed = cache.clear() if everything else cache.invalidate(**named, older_than=age)
     if as_json:
         print_json({"removed": removed})
@@ -89,7 +89,8 @@ def _confirm(cache: SemanticCache, as_json: bool, place: str) -> None:
     typer.confirm(f"Remove {count} of {place}?", abort=True, err=True)
 
 
-def _readable(size: float) -> str:
+def readable(size: float) -> str:
+    """Say a number of bytes for a person."""
     for unit in ("bytes", "KiB", "MiB"):
         if size < _BYTES_A_STEP:
             return f"{size:,.0f} {unit}"

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from semroute import __version__
-from semroute.cli import bench, care, evaluate, verifier
+from semroute.cli import bench, care, evaluate, ring, transfer, verifier
 from semroute.cli._output import UsageError, side
 from semroute.cli.demo_command import demo_command
 from semroute.cli.explain import explain_command
@@ -48,8 +48,11 @@ app.command("tune")(tune_command)
 app.command("warm")(warm_command)
 app.command("stats")(care.stats_command)
 app.command("invalidate")(care.invalidate_command)
+app.command("export")(transfer.export_command)
+app.command("import")(transfer.import_command)
 app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(ring.app, name="ring")
 app.add_typer(verifier.app, name="verifier")
 
 

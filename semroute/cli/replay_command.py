@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from semroute.cli._output import JsonOption, StoreOption, page, print_json, prog
 from semroute.cli.replay import Subject, Witness, replay
 from semroute.cli.stream import Stream, read_stream
 from semroute.errors import MissingExtra
+from semroute.stores.urls import place_of
 
 if TYPE_CHECKING:
     from semroute.cache import SemanticCache
@@ -76,12 +77,12 @@ def replay_command(
         page().print(_page(replayed))
 
 
-def run(stream: Stream, store: str | None, model: str) -> Replayed:
+def run(stream: Stream, stores: Sequence[str] | None, model: str) -> Replayed:
     """Replay a stream through LangChain; raises UsageError, ConfigError, StoreError or EmbedderError."""
     if model != STAND_IN:
         check_model_name(model)
     witness = Witness()
-    with _cache(store, witness) as cache:
+    with _cache(stores, witness) as cache:
         subject, tokens_estimated = _subject(cache, model)
         with waiting("Loading the embedding model (the first run on a machine prepares it) …"):
             cache.preload()
@@ -95,7 +96,7 @@ def run(stream: Stream, store: str | None, model: str) -> Replayed:
     return Replayed(
         stream,
         report,
-        store="temporary" if store is None else store,
+        store=", ".join(map(place_of, stores)) if stores else "temporary",
         model=model,
         tokens_estimated=tokens_estimated,
         terms=_terms(stream) if model == STAND_IN else None,
@@ -103,13 +104,13 @@ def run(stream: Stream, store: str | None, model: str) -> Replayed:
 
 
 @contextmanager
-def _cache(store: str | None, witness: Witness) -> Iterator[SemanticCache]:
+def _cache(stores: Sequence[str] | None, witness: Witness) -> Iterator[SemanticCache]:
     from semroute.cache import SemanticCache
 
     with tempfile.TemporaryDirectory(prefix="semroute-") as folder:
-        place = Path(folder) / "answers.db" if store is None else store
+        places = stores if stores else [str(Path(folder) / "answers.db")]
         # Written before the next request is asked, so that what is stored can be told apart by request.
-        with SemanticCache(place, listeners=[witness], write="now", embed_deadline_s=_EMBED_DEADLINE_S) as cache:
+        with SemanticCache(*places, listeners=[witness], write="now", embed_deadline_s=_EMBED_DEADLINE_S) as cache:
             yield cache
 
 

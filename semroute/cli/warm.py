@@ -75,7 +75,12 @@ def _query(line: str, where: str) -> str:
 
 
 def _warm(
-    questions: list[str], model: str, system: str | None, tenant: str | None, store: str | None, concurrency: int
+    questions: list[str],
+    model: str,
+    system: str | None,
+    tenant: str | None,
+    stores: list[str] | None,
+    concurrency: int,
 ) -> Warmed:
     try:
         from langchain_semroute import warm
@@ -84,7 +89,7 @@ def _warm(
     from semroute.cache import SemanticCache
 
     chosen = chat_model(model)
-    with SemanticCache(store, write="now") as cache, scope(tenant=tenant):
+    with SemanticCache(*([] if stores is None else stores), write="now") as cache, scope(tenant=tenant):
         cache.preload()
         return warm(questions, chosen, cache=cache, system=system, max_concurrency=concurrency)
 
