@@ -16,7 +16,10 @@ from semroute.guards._writing import fold, is_plain, pieces, plain_pieces, writt
 MAX_CHARS = 4_000
 MAX_TOKENS = 600
 REMEMBERED = 4_096
-"""So many short texts stay taken apart: stored questions come up again and again. About 4 KB each, and 3 more in a verifier."""
+"""So many short texts stay taken apart: stored questions come up again and again.
+
+About 4 KB each, and 3 more in a verifier.
+"""
 SHORT = 200
 """Characters of a text that is worth remembering."""
 
