@@ -9,9 +9,10 @@ stands on both sides, in whatever set it is. `--left-out` also fits once without
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -20,7 +21,7 @@ import numpy as np
 
 from evals.datasets import load_pairs
 from evals.kept_vectors import KeptEmbedder
-from evals.verifier_figures import Table, measure
+from evals.verifier_figures import Table, measure, operating_points
 from semroute.cli._output import progress
 from semroute.embedders.onnx import OnnxEmbedder
 from semroute.guards._verifier_file import Coefficients
@@ -51,24 +52,30 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LEAST_P: Final = 0.83
+LEAST_P: Final = 0.825
 LEAST_SIMILARITY: Final = 0.75
 """The operating point that the table is made at."""
 REFERENCE: Final = "qqp"
 """The set whose pairs the probabilities are calibrated on: people's own questions, and labels of both sorts."""
 REDTEAM: Final = Path(__file__).resolve().parent.parent / "tests" / "guards" / "redteam.jsonl"
-WEIGHTS: Final = {
+WRITTEN: Final = Path(__file__).resolve().parent / "written"
+"""Families of questions that were written for the fit; written.md says how."""
+WEIGHTS: Final[Mapping[str, float | tuple[float, float]]] = {
     "qqp": 25_000.0,
     "paws_qqp": 8_000.0,
     "checklist_qqp": 7_000.0,
-    "mqp_medical": 8_000.0,
+    "mqp_medical": 16_000.0,
     "situatedqa": 0.0,
     "timeqa": 0.0,
     "gptcache_mock": 6_000.0,
     "other_origins": 2_500.0,
     "redteam": 4_000.0,
+    "written_places": (3_000.0, 1_500.0),
+    "written_health": (1_500.0, 2_500.0),
+    "written_everyday": (1_500.0, 2_500.0),
 }
-"""What each set counts in the fit, all its pairs together, so that the largest does not drown the traps.
+"""What each set counts in the fit, all its pairs together, so that the largest does not drown the traps; of two numbers
+the first is for its right pairs, the second for its wrong ones.
 
 The swaps of dates and places are only measured: the vetoes refuse them, and in a fit they would teach that a date is
 held against a pair, since they have no pairs of one date.
@@ -102,11 +109,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fitted = fit(examples, FROM_NOTHING, reference=names == REFERENCE, progress=_track)
     table = measure(pairs, names, fitted.out_of_fold, embedder, LEAST_P, LEAST_SIMILARITY, _track)
     left_out = _left_out(examples, names, pairs, embedder) if args.left_out else None
-    card = _card([one for one in sets if WEIGHTS.get(one.name, 0.0) > 0], examples, names, fitted, table, left_out)
+    card = _card([one for one in sets if weight_of(one.name) > 0], examples, names, fitted, table, left_out)
     coefficients = coefficients_of(fitted.score, embedder.identity, blank.coefficients.words)
     figures = figures_of(fitted.out_of_fold, examples)
     trained = TrainedVerifier(Verifier(coefficients, card), figures, fitted.out_of_fold)
     print(json.dumps(trained.verifier.card, indent=1) if args.json else table.page(left_out))
+    others = [
+        measure(pairs, names, fitted.out_of_fold, embedder, least_p, LEAST_SIMILARITY, _track) for least_p in args.p
+    ]
+    if others and not args.json:
+        print(f"\n{operating_points(others)}")
     if args.out is not None:
         trained.write(args.out)
     return 0
@@ -121,6 +133,9 @@ def _parser() -> argparse.ArgumentParser:
         "--tokenizer", type=Path, help="tokenizer.json with words in order of frequency; default: those that ship"
     )
     parser.add_argument("--left-out", action="store_true", help="also fit without each set and measure it there")
+    parser.add_argument(
+        "--p", type=float, nargs="*", default=[], metavar="P", help="also measure at these least P(reusable)"
+    )
     parser.add_argument("--json", action="store_true", help="print the card as JSON and nothing else")
     return parser
 
@@ -129,7 +144,7 @@ def read_sets(data: str) -> list[Set]:
     """Read every set of pairs that the fit uses. Raises ConfigError."""
     sets = []
     for name in WEIGHTS:
-        if name in ("redteam", "other_origins"):
+        if name in ("redteam", "other_origins") or name.startswith("written_"):
             continue
         loaded = load_pairs(name, data)
         pairs = [(fold(pair.stored), fold(pair.asked), pair.is_positive) for pair in loaded.items]
@@ -138,10 +153,22 @@ def read_sets(data: str) -> list[Set]:
     rows = [json.loads(row) for row in REDTEAM.read_text(encoding="utf-8").splitlines()]
     redteam = [(fold(row["a"]), fold(row["b"]), bool(row["same"])) for row in rows]
     sets.append(Set("redteam", redteam, "written for this project, tests/guards/redteam.jsonl", "Apache-2.0"))
+    sets += [written(path) for path in sorted(WRITTEN.glob("*.jsonl"))]
     # Measured only: its pairs have no weight in the fit.
     checked = [(fold(pair.stored), fold(pair.asked), pair.is_positive) for pair in same_place.items]
     sets.append(Set("same_place", checked, same_place.dataset.source, same_place.dataset.licence))
     return sets
+
+
+def written(path: Path) -> Set:
+    """Pair the questions of each family: all that ask the same with one another, and each with all that ask another."""
+    pairs: list[tuple[str, str, bool]] = []
+    for row in path.read_text(encoding="utf-8").splitlines():
+        family = json.loads(row)
+        same, other = ([fold(text) for text in family[key]] for key in ("same", "other"))
+        pairs += [(stored, asked, True) for stored, asked in itertools.combinations(same, 2)]
+        pairs += [(stored, asked, False) for stored, asked in itertools.product(same, other)]
+    return Set(f"written_{path.stem}", pairs, f"written for this project, evals/written/{path.name}", "Apache-2.0")
 
 
 def other_origins(sets: Sequence[Set], embedder: Embedder) -> Set:
@@ -170,10 +197,22 @@ def other_origins(sets: Sequence[Set], embedder: Embedder) -> Set:
 def weighted(examples: Examples, names: NDArray[np.str_]) -> Examples:
     """Give each set the weight that it has in the fit; within it the pairs keep theirs."""
     weights = np.zeros(len(examples))
-    for name, total in WEIGHTS.items():
+    for name, weight in WEIGHTS.items():
         used = (names == name) & (examples.weights > 0)
-        weights[used] = total / max(1, int(used.sum())) * examples.weights[used]
+        parts = (
+            [(used & examples.is_right, weight[0]), (used & ~examples.is_right, weight[1])]
+            if isinstance(weight, tuple)
+            else [(used, weight)]
+        )
+        for part, total in parts:
+            weights[part] = total / max(1, int(part.sum())) * examples.weights[part]
     return replace(examples, weights=weights)
+
+
+def weight_of(name: str) -> float:
+    """Return what a set counts in the fit; 0 for one that is only measured."""
+    weight = WEIGHTS.get(name, 0.0)
+    return sum(weight) if isinstance(weight, tuple) else weight
 
 
 def _left_out(
@@ -182,7 +221,7 @@ def _left_out(
     """Fit once without each set and measure it there: what to expect of questions of another kind."""
     p = np.zeros(len(examples))
     mock = ("gptcache_mock", "other_origins")
-    fitted_on = [name for name in dict.fromkeys(names.tolist()) if WEIGHTS.get(name, 0.0) > 0]
+    fitted_on = [name for name in dict.fromkeys(names.tolist()) if weight_of(name) > 0]
     for name in _track(fitted_on, "leaving out"):
         without = ~np.isin(names, mock if name in mock else name)
         # A calibration needs folds of its own, on what is left.
@@ -212,7 +251,7 @@ def _card(
                 "set": one.name,
                 "pairs": len(one.pairs),
                 "positives": sum(label for _, _, label in one.pairs),
-                "weight": WEIGHTS[one.name],
+                "weight": weight_of(one.name),
                 "source": one.source,
                 "licence": one.licence,
             }

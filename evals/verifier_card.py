@@ -12,8 +12,11 @@ from typing import Any
 
 from semroute.guards.verifier import Verifier
 
-_COLUMNS = ("hit_rate", "false_hit_rate", "p_chr_auc", "ece")
-_TITLES = ("set", "pairs", "hit rate", "false-hit rate", "P-CHR AUC", "ECE", "hit rate, left out", "false, left out")
+_COLUMNS = ("hit_rate", "false_hit_rate", "p_chr_auc", "best_hits_1", "best_hits_5", "ece")
+_TITLES = (
+    "set", "pairs", "hit rate", "false-hit rate", "P-CHR AUC", "hits at <= 1 %", "at <= 5 %", "ECE",
+    "hit rate, left out", "false, left out",
+)  # fmt: skip
 
 
 def page(verifier: Verifier) -> str:

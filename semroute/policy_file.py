@@ -7,13 +7,12 @@ A file is one JSON object: `format` (a number, 1 today) and the fields of `semro
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
+from semroute._files import replace_text
 from semroute.errors import ConfigError
 from semroute.policy import Cell, Point, Policy, Promise
 
@@ -46,17 +45,7 @@ def write_policy(policy: Policy, path: Path) -> None:
     """Write a policy to a file, which afterwards holds all of it or what it held before. Raises ConfigError."""
     text = json.dumps({"format": FORMAT, **asdict(policy)}, indent=2, ensure_ascii=False, allow_nan=False)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(f"{text}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_text(path, f"{text}\n")
     except OSError as error:
         raise ConfigError(f"policy {path} cannot be written: {error}") from error
 

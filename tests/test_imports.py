@@ -35,7 +35,9 @@ sys.meta_path.insert(0, Blocked(sys.argv[1].split()))
 """
 
 # What may know what: a layer imports from itself and from those before it, when it is imported.
-TYPES = ["errors", "entry", "request", "result", "display", "binding", "router.decision", "codec", "steps"]
+TYPES = [
+    *("errors", "_files", "entry", "request", "result", "display", "binding", "router.decision", "codec", "steps"),
+]
 RULES = [
     "background",
     "breaker",

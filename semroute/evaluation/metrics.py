@@ -118,6 +118,18 @@ def best_operating_point(
     return OperatingPoint.of(hits=last + 1, wrong=int(wrong[last]), n=n)
 
 
+def best_behind(
+    least: Sequence[float],
+    similarities: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    is_right: NDArray[np.bool_],
+    max_error: float,
+) -> OperatingPoint | None:
+    """Return the best operating point of a score behind the best of some least similarities, or None."""
+    points = [best_operating_point(np.where(similarities >= one, scores, 0.0), is_right, max_error) for one in least]
+    return max((point for point in points if point is not None), key=lambda point: point.hit_rate, default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class PairPoint:
     """What serving at one threshold brings on labelled pairs."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from semroute.entry import Answer
 from semroute.evaluation.flows import Asked, Flows, open_policy, plain_request, score_of
-from semroute.evaluation.metrics import OperatingPoint, best_operating_point
+from semroute.evaluation.metrics import OperatingPoint, best_behind, best_operating_point
 from semroute.evaluation.neighbours import Neighbours, nearest_earlier
 from semroute.evaluation.stream_records import RememberedGuards, RememberedVerifier, StreamRecords
 from semroute.evaluation.tables import Row, text_of
@@ -28,6 +28,8 @@ Insert: TypeAlias = Literal["always", "miss"]
 
 LEAST_SIMILARITY: Final = 0.5
 """Nothing less similar is looked at: no useful operating point lies below."""
+LEAST: Final = (LEAST_SIMILARITY, *(round(0.70 + step / 200, 3) for step in range(60)))
+"""With insert="always" each of these is tried as least similarity, and behind it every threshold on P(reusable)."""
 NEIGHBOURS_KEPT: Final = 64
 """With insert="miss" candidates come out of this many nearest earlier requests: those of them that were inserted."""
 THRESHOLDS: Final = (0.50, 0.60, 0.70, 0.75, *(round(0.80 + step / 100, 2) for step in range(20)), 0.995, 1.0)
@@ -72,10 +74,10 @@ def evaluate_stream(
     request is stored after it was asked (the protocol of vCache and CacheVerifier), with "miss" only those that were
     not served. Requests that the rules keep out of the cache are neither served nor stored.
 
-    - `best`: the highest hit rate within the bound over all thresholds on our score, which is P(reusable), or the
-      similarity where no verifier stands, of the first of k = 5 candidates that every guard lets pass, else 0; 1.0 for
-      the same words. The threshold is chosen
-      on this very stream: it says what the score could do.
+    - `best`: the highest hit rate within the bound over all policies of two thresholds, one on P(reusable) and one on
+      the similarity of the first of k = 5 candidates that every guard lets pass; the same words are always served.
+      With insert="miss", and where no verifier stands, it is one threshold on the similarity. They are chosen on this
+      very stream: it says what the scores could do.
     - `static`: the same for the plain cosine of the nearest neighbour, on the same vectors, without any rule. A text
       over the embedder's limit has no neighbour.
     - `promised`: what the policy, fixed beforehand, really does; it is the same for every bound.
@@ -85,7 +87,7 @@ def evaluate_stream(
     stream = _Stream(questions, ahead, policy, insert, track)
     if insert == "always":
         ours, plain = stream.scores(), stream.plain_scores()
-        best = [best_operating_point(*ours, bound) for bound in max_errors]
+        best = [best_behind(LEAST, ours.similarity, ours.score, ours.is_right, bound) for bound in max_errors]
         static = [best_operating_point(*plain, bound) for bound in max_errors]
     else:
         sweep = [stream.serve(open_policy(threshold)) for threshold in track(THRESHOLDS, "thresholds")]
@@ -102,7 +104,17 @@ def evaluate_stream(
 @dataclass(frozen=True, slots=True)
 class _Served:
     score: float
+    similarity: float
     is_right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """What every request would be served; a score of 0 is nothing. All arrays have the shape (requests,)."""
+
+    score: NDArray[np.float64]
+    similarity: NDArray[np.float64]
+    is_right: NDArray[np.bool_]
 
 
 class _Stream:
@@ -128,15 +140,16 @@ class _Stream:
             self._vectors, self._kept(self._flows.rules.k), may_serve=may_serve, track=track
         )
 
-    def scores(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return our score of every request, and whether what it would serve is right; every request is stored."""
-        scores = np.zeros(len(self._asked), np.float64)
-        is_right = np.zeros(len(self._asked), np.bool_)
+    def scores(self) -> _Scores:
+        """Return what every request would be served by, and whether that is right; every request is stored."""
+        n = len(self._asked)
+        found = _Scores(np.zeros(n), np.zeros(n), np.zeros(n, np.bool_))
         flows = self._flows.under(open_policy(LEAST_SIMILARITY))
         for position, served in self._pass(flows, self._track(self._asked, "scoring")):
             if served is not None:
-                scores[position], is_right[position] = served.score, served.is_right
-        return scores, is_right
+                found.score[position], found.similarity[position] = served.score, served.similarity
+                found.is_right[position] = served.is_right
+        return found
 
     def plain_scores(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return the cosine of every request's nearest earlier one, and whether their classes are equal."""
@@ -180,7 +193,9 @@ class _Stream:
             served = None
             if isinstance(result, Hit):
                 maker = records.position_of(result.hit_id)
-                served = _Served(score_of(result), self._classes[maker] == self._classes[position])
+                similarity = result.explanation.similarity
+                is_right = self._classes[maker] == self._classes[position]
+                served = _Served(score_of(result), 1.0 if similarity is None else similarity, is_right)
             yield position, served
             if served is None or self._insert == "always":
                 records.insert(position)

@@ -83,5 +83,5 @@ def are_opposites(first: str, second: str) -> bool:
     """Say whether two canonical words are opposites, by the list or by a prefix such as "un-" or "dis-"."""
     if (first, second) in _ANTONYMS:
         return True
-    short, long = sorted((first, second), key=len)
+    short, long = (second, first) if len(first) > len(second) else (first, second)
     return len(short) > 2 and long.endswith(short) and long[: -len(short)] in _PREFIXES

@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from semroute.guards._spelling import is_misspelt_function_word, same_word
+from semroute.guards._spelling import could_be_same, initials, is_misspelt_function_word, same_word
 from semroute.guards._text import Text, analyse
 from semroute.guards._tokens import Kind, Token
 
@@ -60,16 +60,17 @@ def _related(left: list[Token], right: list[Token]) -> tuple[list[Token], list[T
     left, right = _unjoined(left, right), _unjoined(right, left)
     related: list[tuple[str, str]] = []
     kept: list[Token] = []
-    rest = list(right)
+    rest = [(other, initials(other)) for other in right]
     for token in left:
-        for index, other in enumerate(rest):
-            if same_word(token, other):
+        begins = initials(token)
+        for index, (other, its) in enumerate(rest):
+            if could_be_same(begins, its) and same_word(token, other):
                 related.append((token.key, other.key))
                 del rest[index]
                 break
         else:
             kept.append(token)
-    return kept, rest, related
+    return kept, [other for other, _ in rest], related
 
 
 def _solid(text: Text) -> set[str]:

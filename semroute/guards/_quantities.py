@@ -124,6 +124,7 @@ ROMAN = {numeral: str(value) for numeral, value in _ROMAN_VALUES.items()}
 WORDS = {word: str(value) for word, value in ORDINALS.items()} | MULTIPLES | WEEKDAYS
 """Words that are a number or a weekday by themselves."""
 
+_TIME = re.compile(r"(\d{1,2})(?::([0-5]\d))?", re.ASCII)
 _GROUPED = re.compile(r"-?\d{1,3}(?:,\d{2,3})+(?:\.\d+)?", re.ASCII)
 
 
@@ -149,10 +150,27 @@ def plain_number(digits: str) -> str:
 
 def quantity(number: str, unit: str) -> str:
     """Return one key for a number with its unit, the same for "2 hours" and "120 minutes", for "$5.00" and "$5"."""
-    if not unit:
-        return number
+    time = _clock(number, unit)
+    if time or not unit:
+        return time or number
     base, factor = _SAME_QUANTITY.get(unit, (unit, 1))
     try:
         return f"{float(number) * factor:.15g} {base}"
     except ValueError:
         return f"{number} {base}"
+
+
+def _clock(number: str, unit: str) -> str:
+    """Return one key for a time of day, the same for "3 pm", "3:00 pm" and "15:00"; nothing for what is none.
+
+    "9:00" may be in the morning or in the evening: it is the same as itself only. "09:00" is in the morning.
+    """
+    match = _TIME.fullmatch(number)
+    if match is None or not (unit in ("am", "pm") or (not unit and match[2] and len(match[1]) == 2)):
+        return ""
+    hour = int(match[1])
+    if unit and not 1 <= hour <= 12:
+        return ""
+    if unit:
+        hour = hour % 12 + 12 * (unit == "pm")
+    return f"{hour}:{match[2] or '00'} o'clock"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from semroute.guards._lookalikes import is_lookalike
 from semroute.guards._tokens import Token
 from semroute.guards._vocabulary import is_known
@@ -26,14 +28,25 @@ _NO_ROOTS = words(
 """Words that are no root of what begins with them: "state" and "statement"."""
 
 
+def initials(token: Token) -> tuple[str, str, str]:
+    """Return the first two letters of a word as it is written, and the first of its key."""
+    surface = token.surface.lower()
+    return surface[:1], surface[1:2], token.key[:1]
+
+
+def could_be_same(ours: tuple[str, str, str], theirs: tuple[str, str, str]) -> bool:
+    """Say by their initials whether two words could be one: a quick look before `same_word`.
+
+    Most words begin otherwise: neither a form nor a slip of the keyboard changes the first letter, but for a swap.
+    """
+    return ours[0] == theirs[0] or ours[0] == theirs[1] or ours[2] == theirs[2]
+
+
 def same_word(token: Token, other: Token) -> bool:
     """Say whether two tokens with different keys are forms of one word, or one is the other misspelt."""
     first, second = token.surface.lower(), other.surface.lower()
     if first == second:
         return True
-    # Most words begin otherwise: neither a form nor a slip of the keyboard changes the first letter, but for a swap.
-    if first[:1] != second[:1] and first[:1] != second[1:2] and token.key[:1] != other.key[:1]:
-        return False
     if not (first.isalpha() and second.isalpha()) or first in _NO_ROOTS or second in _NO_ROOTS:
         return False
     return _is_form(token.key, other.key) or _is_form(first, second) or _is_misspelt(token, other)
@@ -59,6 +72,7 @@ def _is_misspelt(token: Token, other: Token) -> bool:
     return first[0] == second[0] and is_known(first) != is_known(second) and is_one_slip(first, second)
 
 
+@lru_cache(maxsize=8_192)
 def is_misspelt_function_word(word: str) -> bool:
     """Say whether two neighbouring letters of a short function word changed places ("hwo", "wihch")."""
     if not 3 <= len(word) <= 5 or not word.islower() or word in _NO_SLIPS:
@@ -87,7 +101,9 @@ def is_one_slip(first: str, second: str) -> bool:
 
 def _n_common(first: str, second: str) -> int:
     """Return how many letters two words begin with in common."""
-    return next(
-        (i for i, (ours, theirs) in enumerate(zip(first, second, strict=False)) if ours != theirs),
-        min(len(first), len(second)),
-    )
+    n = 0
+    for ours, theirs in zip(first, second, strict=False):
+        if ours != theirs:
+            break
+        n += 1
+    return n

@@ -15,6 +15,13 @@ from semroute.guards._writing import fold, is_plain, pieces, plain_pieces, writt
 
 MAX_CHARS = 4_000
 MAX_TOKENS = 600
+REMEMBERED = 4_096
+"""So many short texts stay taken apart: stored questions come up again and again.
+
+About 4 KB each, and 3 more in a verifier.
+"""
+SHORT = 200
+"""Characters of a text that is worth remembering."""
 
 _QUOTED = re.compile(r'"\s*([^"]{1,200}?)\s*"' r"|(?<![\w'])'([^'\s](?:[^']{0,198}[^'\s])?)'(?!\w)")
 _SIGNS = re.compile(
@@ -54,9 +61,22 @@ class Text(NamedTuple):
     """Whether capital letters tell names from other words here."""
 
 
-@lru_cache(maxsize=512)
 def analyse(text: str) -> Text | None:
     """Take a text of at most MAX_CHARS apart; None when it has too many tokens to compare."""
+    return _short(text) if len(text) <= SHORT else _long(text)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _short(text: str) -> Text | None:
+    return _analysed(text)
+
+
+@lru_cache(maxsize=64)
+def _long(text: str) -> Text | None:
+    return _analysed(text)
+
+
+def _analysed(text: str) -> Text | None:
     folded = fold(text)
     plain = is_plain(folded)
     raw = plain_pieces(folded) if plain else pieces(folded)

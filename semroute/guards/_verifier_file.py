@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from semroute._files import replace_text
 from semroute.errors import ConfigError
 from semroute.guards._features import FEATURES
 
@@ -130,17 +129,7 @@ def written(coefficients: Coefficients, card: Mapping[str, JSON]) -> str:
 def write(path: Path, text: str) -> None:
     """Write a file, which afterwards holds all of the text or what it held before. Raises ConfigError."""
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_text(path, text)
     except OSError as error:
         raise ConfigError(f"verifier {path} cannot be written: {error}") from error
 

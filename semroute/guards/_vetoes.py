@@ -17,6 +17,8 @@ MOST_OTHER_WORDS: Final = 2
 
 Two statements, which ask nothing, are close with one such word less.
 """
+_TYPED_LETTERS: Final = words("d l m n r s t u w")
+"""Letters in lower case that stand for words or parts of words: "i m late", "w/ milk", "r u sure"."""
 _NO_WORDS: Final = FILLERS | words("a an the")
 """Words that may be added without making two texts less close."""
 
@@ -34,7 +36,7 @@ def _designators(pair: Pair) -> str:
     letters = [
         token.surface
         for token in (*pair.only_query, *pair.only_stored)
-        if len(token.surface) == 1 and token.surface.isalnum()
+        if len(token.surface) == 1 and token.surface.isalnum() and token.surface not in _TYPED_LETTERS
     ]
     return f"only one says {letters[0]}" if letters else ""
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from semroute.errors import ConfigError
 from semroute.guards._features import Counts, Found, Profile, profile
 from semroute.guards._pair import Pair, compare
-from semroute.guards._text import MAX_CHARS, analyse
+from semroute.guards._text import MAX_CHARS, REMEMBERED, SHORT, analyse
 from semroute.guards._verifier_file import Coefficients, read
 from semroute.guards._vetoes import veto
 from semroute.result import Verdict
@@ -42,6 +43,7 @@ class Verifier:
     def __init__(self, coefficients: Coefficients, card: Mapping[str, JSON]) -> None:
         self.coefficients = coefficients
         self.card = card
+        self._short_profile = lru_cache(maxsize=REMEMBERED)(self._profiled)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, *, embedder: str | None = None) -> Self:
@@ -111,11 +113,16 @@ class Verifier:
         if pair is None or asked is None:
             return why if why else "too long to compare"
         rarity = self.coefficients.rarity
-        return pair, counts.add(pair, asked, profile(pair.stored, rarity), candidate.similarity, rarity)
+        stored = self._profile(candidate.query)
+        assert stored is not None, "what can be compared can be counted"
+        return pair, counts.add(pair, asked, stored, candidate.similarity, rarity)
 
-    def _profile(self, query: str) -> Profile | None:
-        text = None if len(query) > MAX_CHARS else analyse(query)
-        return None if text is None else profile(text, self.coefficients.rarity)
+    def _profile(self, text: str) -> Profile | None:
+        return self._short_profile(text) if len(text) <= SHORT else self._profiled(text)
+
+    def _profiled(self, text: str) -> Profile | None:
+        taken_apart = None if len(text) > MAX_CHARS else analyse(text)
+        return None if taken_apart is None else profile(taken_apart, self.coefficients.rarity)
 
 
 def _held_down(p: float, counted: tuple[Pair, Found]) -> float:

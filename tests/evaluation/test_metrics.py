@@ -14,6 +14,7 @@ from semroute.evaluation.metrics import (
     OperatingPoint,
     PairFigures,
     PairOutcome,
+    best_behind,
     best_operating_point,
     best_pair_point,
     expected_calibration_error,
@@ -119,3 +120,13 @@ def test_bins_compare_scores_with_what_came_true() -> None:
 def test_calibration_of_nothing_is_none() -> None:
     assert reliability([], []) == []
     assert expected_calibration_error([]) is None
+
+
+def test_a_least_similarity_and_a_score_together_serve_more_than_either_alone() -> None:
+    similarities = np.array([0.99, 0.97, 0.95, 0.80, 0.78])
+    scores = np.array([0.7, 0.2, 0.7, 0.9, 0.8])
+    is_right = np.array([True, False, True, False, False])
+    assert best_operating_point(scores, is_right, 0.0) is None
+    assert best_operating_point(similarities, is_right, 0.0) == OperatingPoint(0.2, 0.0, 1.0)
+    assert best_behind([0.5, 0.9], similarities, scores, is_right, 0.0) == OperatingPoint(0.4, 0.0, 1.0)
+    assert best_behind([1.0], similarities, scores, is_right, 0.0) is None

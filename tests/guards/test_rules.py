@@ -21,6 +21,8 @@ def why(guard: str, query: str, stored: str) -> str:
         ("How far is 5 km?", "How far is 5 miles?", "5 km ≠ 5 miles"),
         ("Is it $5?", "Is it $50?", "$5 ≠ $50"),
         ("What is due on May 3?", "What is due on 4 May?", "3 ≠ 4"),
+        ("Do you open at 3 am?", "Do you open at 15:00?", "3 am ≠ 15:00"),
+        ("Do you open at 9:00?", "Do you open at 9 am?", "9:00 ≠ 9 am"),
         ("Are you open on Monday?", "Are you open on Tuesday?", "Monday ≠ Tuesday"),
         ("What is new in version 3.10?", "What is new in version 3.1?", "3.10 ≠ 3.1"),
         ("Causes of World War II", "Causes of World War I", "only the query says II"),
@@ -40,6 +42,9 @@ def test_other_numbers_dates_and_units_are_named(query: str, stored: str, said: 
     [
         ("Is the limit 1,000 calls?", "Is the limit 1000 calls?"),
         ("Is it $5?", "Is it 5 dollars?"),
+        ("Do you open at 3 pm?", "Do you open at 15:00?"),
+        ("Do you open at 7:30 a.m.?", "Do you open at 07:30?"),
+        ("Does it end at 12 am?", "Does it end at 00:00?"),
         ("Is it Rs. 500?", "Is it 500 rupees?"),
         ("Can I merge two accounts?", "Can I merge 2 accounts?"),
         ("twenty five users", "25 users"),

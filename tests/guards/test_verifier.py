@@ -16,7 +16,7 @@ from semroute.guards import Estimator
 from semroute.guards._verifier_file import digest_of
 from semroute.guards.verifier import MOST_VETOED, SHIPPED, Verifier
 
-LEAST_P = 0.83
+LEAST_P = 0.825
 REDTEAM = Path(__file__).with_name("redteam.jsonl")
 
 

@@ -122,6 +122,6 @@ def test_memory_grows_by_a_few_numbers_a_pair_only(monkeypatch: pytest.MonkeyPat
         tracemalloc.stop()
         return most
 
-    few, more = peak(560), peak(1_120)  # both fill what remembers the latest thousand texts
+    few, more = peak(2_100), peak(2_660)  # both fill what remembers the latest texts
     # The vectors of one pair alone would take 3 kB.
     assert (more - few) / 560 < 300
