@@ -181,8 +181,8 @@ def _try_to_join(fleet: Fleet, roster: Roster) -> Steps[bool]:
         if found.papers is not None:
             roster.known[found.papers.uid] = fleet.shards[key].name
     _apply(fleet, roster, members)
-    yield from _spread(fleet, roster, read)
-    return True
+    # Where another client was quicker, a shard that had no name when it was read has another one by now.
+    return (yield from _spread(fleet, roster, read))
 
 
 def _found(fleet: Fleet, roster: Roster, read: Mapping[str, Read]) -> Steps[bool]:
@@ -347,10 +347,12 @@ def _disagreement(own: Collection[str], members: Members) -> str:
     )
 
 
-def _spread(fleet: Fleet, roster: Roster, read: Mapping[str, Read]) -> Steps[None]:
-    """Give the list that holds to shards that lack it; a client that must not write changes nothing."""
-    if not roster.disagreement:
-        yield from spread(fleet, _present(roster), read)
+def _spread(fleet: Fleet, roster: Roster, read: Mapping[str, Read]) -> Steps[bool]:
+    """Give the list that holds to shards that lack it; a client that must not write changes nothing.
+
+    Returns False where another client was quicker.
+    """
+    return bool(roster.disagreement) or (yield from spread(fleet, _present(roster), read))
 
 
 def _epochs_of(fleet: Fleet, names: Sequence[str]) -> Steps[dict[str, EpochState]]:

@@ -41,15 +41,17 @@ def newest(read: Iterable[Read]) -> Members | None:
     return max(lists, key=lambda members: members.rank, default=None)
 
 
-def spread(fleet: Fleet, members: Members, read: Mapping[str, Read]) -> Steps[None]:
-    """Give a list to those shards that lack it."""
-    yield from keep(
-        fleet,
-        {
-            name: (found.text, _with(found, own, members))
-            for name, found in read.items()
-            if _lacks(found.papers, own := fleet.shards[name].name, members)
-        },
+def spread(fleet: Fleet, members: Members, read: Mapping[str, Read]) -> Steps[bool]:
+    """Give a list to those shards that lack it; returns False where another client was quicker."""
+    return (
+        yield from keep(
+            fleet,
+            {
+                name: (found.text, _with(found, own, members))
+                for name, found in read.items()
+                if _lacks(found.papers, own := fleet.shards[name].name, members)
+            },
+        )
     )
 
 
@@ -64,13 +66,19 @@ def keep_everywhere(fleet: Fleet, read: Mapping[str, Read], members: Members) ->
     yield from keep(fleet, papers)
 
 
-def keep(fleet: Fleet, papers: Mapping[str, tuple[str | None, Papers]]) -> Steps[None]:
-    """Write papers, each in the place of the text that was read, unless another client has done so meanwhile."""
+def keep(fleet: Fleet, papers: Mapping[str, tuple[str | None, Papers]]) -> Steps[bool]:
+    """Write papers, each in the place of the text that was read, unless another client has done so meanwhile.
+
+    Returns False where one has.
+    """
+    was_first = True
     for name, (before, after) in papers.items():
         outcomes = yield from call([name], _keeping(write_papers(after), before), is_forced=True)
         is_kept = answers_of(fleet, [name], outcomes).get(name)
+        was_first = was_first and is_kept is not False
         if is_kept and fleet.roster is not None and after.members is not None:
             fleet.roster.known[after.uid] = after.name
+    return was_first
 
 
 def notes_of(store: object) -> Notes:

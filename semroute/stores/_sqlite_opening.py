@@ -191,9 +191,12 @@ def _needs_shared_memory(error: BaseException) -> bool:
 
 def _examine(connection: Connection, is_suspect: bool) -> None:
     """Raise _Unfit or ConfigError unless the file is empty or a store of a version that this release reads."""
+    # In one transaction: another process may make the tables between two looks.
+    connection.execute("BEGIN")
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("ROLLBACK")
     if tables and application != schema.APPLICATION_ID:
         raise ConfigError("the store path holds a SQLite database of another application: name another file")
     if version > schema.SCHEMA_VERSION:

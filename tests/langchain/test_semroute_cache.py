@@ -18,15 +18,19 @@ from langchain_semroute import SemrouteCache, cached
 
 import semroute
 from semroute import ConfigError, SemanticCache, StoreError
+from semroute.stores import Store
 
 LLM = "a model"
 ASKED = "What are cats?"
 
 
 class BrokenStore:
-    """Raises in every method."""
+    """Raises in every method of a store."""
 
     def __getattr__(self, name: str) -> Any:
+        if not hasattr(Store, name):  # a capability that it does not have
+            raise AttributeError(name)
+
         def broken(*args: object, **kwargs: object) -> Any:
             raise StoreError("the disk is on fire")
 
