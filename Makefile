@@ -5,7 +5,7 @@ READY := .venv/.ready
 PEERS := .venv-peers/bin
 PEERS_READY := .venv-peers/.ready
 
-.PHONY: demo test lint fix bench evals peers clean
+.PHONY: demo test lint fix bench evals fleet peers clean
 
 demo: $(READY)
 	$(BIN)/semroute demo $(if $(STORE),--store $(STORE))
@@ -29,6 +29,10 @@ bench: $(READY)
 # DATA is the folder with the labelled sets, or hf://OWNER/NAME; evals/datasets.py says what they are.
 evals: $(READY)
 	$(BIN)/python -m evals.report $(if $(DATA),--data "$(DATA)")
+
+# Real Redis shards on this machine: killed, frozen, returned, added. SCENARIO plays one of them only.
+fleet: $(READY)
+	$(BIN)/python -m evals.fleet $(SCENARIO)
 
 # Makes the environment of the other caches; with DATA it also measures them.
 peers: $(READY) $(PEERS_READY)

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from semroute.benchmark.clients import Clients, Load, Supply
 from semroute.benchmark.processes import FirstHit, TorchProcess, first_hit, import_seconds
 from semroute.benchmark.questions import PARAPHRASES, answer_to, paraphrase, stored_question
-from semroute.benchmark.raw import RawTable, raw_search
+from semroute.benchmark.raw import RawFile
+from semroute.benchmark.raw_redis import RawRedis, is_redis
 from semroute.benchmark.timings import Stopwatch, Timing
 from semroute.cache import SemanticCache
 from semroute.codec import encode_answer
@@ -25,10 +24,10 @@ from semroute.evaluation.vectors import AheadEmbedder, Track
 from semroute.guards.verifier import Verifier
 from semroute.request import Digests, Request, Scope
 from semroute.result import Hit, Stored
+from semroute.stores.sharded import ShardedStore
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from semroute.benchmark.raw import Raw
     from semroute.embedders import Embedder
     from semroute.entry import FloatVector
     from semroute.stores import Store
@@ -54,10 +53,10 @@ class Plan:
     clients: int
     seconds: float
     """Time for the rounds, and again for each of the two loads."""
-    file_url: str | None
-    """URL by which a new process opens the same store; None for a store that lives in this process alone."""
+    urls: tuple[str, ...]
+    """URLs by which a new process opens the same store; none for a store that lives in this process alone."""
     raw_path: Path | None
-    """File of the plain table; None for one in memory."""
+    """File of the plain table, for a store that is no Redis server; None for one in memory."""
     tenant: str | None = None
 
 
@@ -71,6 +70,8 @@ class Report:
     first_hit: FirstHit | None
     load: Load
     embed_only: Load
+    is_remote: bool
+    """Whether the entries lie on a server, so that each operation under the cache is a round trip."""
     l2_not_served: int
     """Paraphrases in the rounds that were no right hit by meaning; their times are left out."""
 
@@ -85,12 +86,11 @@ class LookupBenchmark:
         self._track = track
         self._supply = Supply(plan.entries)
         self._watch = Stopwatch()
-        self._raw = RawTable(plan.raw_path)
         self._ids: list[str] = []
         self._not_served = 0
-        self._matrix: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self._cache = SemanticCache(store, embedder=embedder)
         self._digests = Digests(store.open())
+        self._raw = self._made_raw()
         self._verifier = Verifier.load()
 
     def run(self) -> Report:
@@ -100,7 +100,7 @@ class LookupBenchmark:
             self._fill()
             # Before the rounds, which use up the paraphrases of a small store.
             asked = [paraphrase(plan.entries * PARAPHRASES - 1 - n, plan.entries) for n in range(_FIRST_HITS)]
-            hit = None if plan.file_url is None else first_hit(plan.file_url, plan.tenant, asked)
+            hit = first_hit(plan.urls, plan.tenant, asked) if plan.urls else None
             with TorchProcess() as torch:
                 self._rounds(torch)
                 torch_why_not = torch.why_not
@@ -126,18 +126,26 @@ class LookupBenchmark:
             first_hit=hit,
             load=load,
             embed_only=embed_only,
+            is_remote=isinstance(self._raw, RawRedis),
             l2_not_served=self._not_served,
         )
 
     def _request(self, text: str) -> Request:
         return self._cache.request(text, scope=Scope(tenant=self._plan.tenant))
 
+    def _made_raw(self) -> Raw:
+        """Return the raw operations of the shard that keeps the entries, which are all of one prompt."""
+        urls = self._plan.urls
+        if isinstance(self._store, ShardedStore) and urls:
+            owner = self._store.ring.owner(self._digests.address(self._request("")).shard)
+            urls = (urls[list(self._store.stores).index(owner)],)
+        return RawRedis(urls[0]) if urls and is_redis(urls[0]) else RawFile(self._plan.raw_path)
+
     def _fill(self) -> None:
         """Store the entries through the cache itself, with vectors made ahead on all cores."""
         ahead = AheadEmbedder(self._embedder)
         questions = [stored_question(number) for number in range(self._plan.entries)]
         ahead.prepare(questions, self._track)
-        self._matrix = ahead.embed(questions)
         filling = SemanticCache(self._store, embedder=ahead)
         payloads = []
         for number, question in enumerate(self._track(questions, "storing")):
@@ -147,7 +155,7 @@ class LookupBenchmark:
                 raise SemrouteError(f"an entry of the benchmark was not stored: {question!r}: {kept}")
             self._ids.append(kept.entry_id)
             payloads.append((kept.entry_id, encode_answer(answer)))
-        self._raw.fill(payloads)
+        self._raw.fill(payloads, ahead.embed(questions))
 
     def _rounds(self, torch: TorchProcess) -> None:
         for _ in range(_WARM_UP_ROUNDS):
@@ -160,7 +168,8 @@ class LookupBenchmark:
             while time.perf_counter() < ends:
                 self._round()
             self._search_again_and_again()
-            self._search_plainly()
+            if not self._raw.is_quiet:
+                self._search_plainly()
             for _ in range(0 if torch.why_not is not None else _TORCH_PER_SLICE):
                 self._watch.note("embed_torch", torch.embed_seconds(self._supply.paraphrase()[1]))
 
@@ -172,6 +181,8 @@ class LookupBenchmark:
         """
         for _ in range(_IN_A_ROW):
             self._embed_and_search()
+            if self._raw.is_quiet:
+                self._search_plainly_once(self._embedder.embed([self._supply.paraphrase()[1]])[0])
         for _ in range(_IN_A_ROW):
             self._ask_in_other_words()
         for _ in range(_IN_A_ROW):
@@ -224,7 +235,7 @@ class LookupBenchmark:
         time.sleep(_PAUSE_S)
 
     def _search_plainly_once(self, vector: FloatVector) -> None:
-        self._watch.time("raw_search", lambda: raw_search(self._matrix, vector, K))
+        self._watch.time("raw_search", lambda: self._raw.search(vector, K))
 
     async def _loads(self) -> tuple[Load, Load]:
         """Run both loads in turns."""

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -21,8 +22,8 @@ import time
 began = time.perf_counter()
 import json, sys
 import semroute
-url, tenant, question = json.loads(sys.argv[1])
-cache = semroute.SemanticCache(url)
+urls, tenant, question = json.loads(sys.argv[1])
+cache = semroute.SemanticCache(*urls)
 with semroute.scope(tenant=tenant):
     result = cache.lookup(question)
 print(json.dumps([result.tier, time.perf_counter() - began]), flush=True)
@@ -42,12 +43,12 @@ def import_seconds() -> float:
     return statistics.median(_import_once() for _ in range(_REPEATS))
 
 
-def first_hit(url: str, tenant: str | None, questions: list[str]) -> FirstHit:
+def first_hit(urls: Sequence[str], tenant: str | None, questions: list[str]) -> FirstHit:
     """Start a process for each question, which opens a filled store and looks the question up.
 
     The medians are returned. Raises SemrouteError when a question is no hit by meaning.
     """
-    runs = [_first_hit_once(url, tenant, question) for question in questions]
+    runs = [_first_hit_once(urls, tenant, question) for question in questions]
     return FirstHit(statistics.median(r.wall_s for r in runs), statistics.median(r.inside_s for r in runs))
 
 
@@ -61,8 +62,8 @@ def _import_once() -> float:
     raise SemrouteError("the import-time report does not name semroute")
 
 
-def _first_hit_once(url: str, tenant: str | None, question: str) -> FirstHit:
-    command = [sys.executable, "-c", _FIRST_HIT, json.dumps([url, tenant, question])]
+def _first_hit_once(urls: Sequence[str], tenant: str | None, question: str) -> FirstHit:
+    command = [sys.executable, "-c", _FIRST_HIT, json.dumps([list(urls), tenant, question])]
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         # The answer counts, not the end of the process.

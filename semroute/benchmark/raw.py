@@ -1,11 +1,14 @@
-"""The raw operations under the cache, measured beside it: a plain SELECT, and a plain product with partitioning."""
+"""The raw operations under the cache, measured beside it: a plain SELECT, and a plain product with partitioning.
+
+Those under a store in Redis are in `semroute.benchmark.raw_redis`.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
@@ -15,6 +18,52 @@ if TYPE_CHECKING:
     from semroute.entry import FloatVector
 
 _SELECT: Final = "SELECT payload FROM raw WHERE id = ?"
+
+
+class Raw(Protocol):
+    """The same payloads and vectors without a cache over them."""
+
+    is_quiet: bool
+    """Whether a search leaves nothing at work behind it, so that it can be timed amid other operations."""
+
+    def fill(self, rows: Sequence[tuple[str, str]], matrix: NDArray[np.float32]) -> None:
+        """Store payloads by key, and their vectors."""
+        ...
+
+    def get(self, id: str) -> str | None:
+        """Return the payload of a key."""
+        ...
+
+    def search(self, vector: FloatVector, k: int) -> object:
+        """Find the k nearest vectors."""
+        ...
+
+    def close(self) -> None:
+        """Remove what was stored, where it would stay otherwise."""
+        ...
+
+
+class RawFile:
+    """What is under an embedded store: a plain SQLite table, and a matrix in memory."""
+
+    is_quiet = False  # the product's threads keep a core busy for a while after it
+
+    def __init__(self, path: Path | None) -> None:
+        self._table = RawTable(path)
+        self._matrix: NDArray[np.float32] = np.empty((0, 0), np.float32)
+
+    def fill(self, rows: Sequence[tuple[str, str]], matrix: NDArray[np.float32]) -> None:
+        self._matrix = matrix
+        self._table.fill(rows)
+
+    def get(self, id: str) -> str | None:
+        return self._table.get(id)
+
+    def search(self, vector: FloatVector, k: int) -> object:
+        return raw_search(self._matrix, vector, k)
+
+    def close(self) -> None:
+        self._table.close()
 
 
 class RawTable:

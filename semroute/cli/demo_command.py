@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Final
 
-from semroute.cli._output import JsonOption, StoreOption, page, print_json
+import typer
+
+from semroute.cli._output import JsonOption, page, print_json, waiting
 from semroute.cli.replay_command import STAND_IN, ModelOption, run
 from semroute.cli.sightings import sightings, telling_examples
 from semroute.cli.stream import packaged_stream
@@ -13,16 +18,29 @@ if TYPE_CHECKING:
     from semroute.cli.replay_command import Replayed
     from semroute.entry import JSON
 
+REDIS: Final = "redis"
+"""Instead of a URL: servers of the demo's own, which end with it."""
+SHARDS: Final = 3
 _EXAMPLE_CHARACTERS = 49
 
+DemoStoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="Where answers are kept: sqlite:///PATH, a path, redis://HOST:6379 or memory://; once for each shard of a "
+        f"ring. 'redis' starts {SHARDS} servers on this machine, for the demo alone.",
+    ),
+]
 
-def demo_command(store: StoreOption = None, model: ModelOption = STAND_IN, as_json: JsonOption = False) -> None:
+
+def demo_command(store: DemoStoreOption = None, model: ModelOption = STAND_IN, as_json: JsonOption = False) -> None:
     """Replay a support desk's day: what is saved, how fast, and which look-alikes are refused.
 
     A stand-in model answers, with a stated price and latency; --model openai:gpt-4o-mini asks a real one. The store
-    is a fresh temporary one unless --store names another.
+    is a fresh temporary one unless --store names another; `--store redis` plays on a ring of local Redis servers.
     """
-    replayed = run(packaged_stream(), store, model)
+    replayed = played(store, model)
     if as_json:
         print_json({**replayed.as_dict(), "trap_examples": _examples(replayed)})
         return
@@ -30,6 +48,24 @@ def demo_command(store: StoreOption = None, model: ModelOption = STAND_IN, as_js
 
     console = page()
     console.print(screen(replayed), width=min(WIDTH, console.width))
+
+
+def played(stores: Sequence[str] | None, model: str) -> Replayed:
+    """Replay the demo's stream; raises what `run` raises, and ConfigError where no Redis can be started here."""
+    if stores is None or list(stores) != [REDIS]:
+        return run(packaged_stream(), stores, model)
+    with _shards() as urls:
+        return replace(run(packaged_stream(), urls, model), store=f"{SHARDS} Redis shards")
+
+
+@contextmanager
+def _shards() -> Iterator[list[str]]:
+    from semroute.testing.redis_stack import redis_stack
+
+    with ExitStack() as ending:
+        with waiting(f"Starting {SHARDS} Redis servers …"):
+            nodes = ending.enter_context(redis_stack(SHARDS))
+        yield [node.url for node in nodes]
 
 
 def _examples(replayed: Replayed) -> list[JSON]:

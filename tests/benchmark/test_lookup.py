@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import redis
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from semroute.benchmark.questions import stored_question
 from semroute.cache import SemanticCache
+from semroute.cli.bench import _shown
 from semroute.cli.main import app
 from semroute.testing.embedders import HashEmbedder
+from semroute.testing.redis_stack import RedisNode, redis_stack
 
 TIERS = ("embed", "search", "l1", "l2", "miss", "raw_get", "raw_search")
 QUICK = ("--entries", "100", "--clients", "3", "--seconds", "0.1", "--json")
@@ -41,6 +44,11 @@ def _quick_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     # A new process would load the real model, and torch takes seconds to import.
     monkeypatch.setattr("semroute.benchmark.lookup.first_hit", lambda *_: None)
     monkeypatch.setattr("semroute.benchmark.processes.is_installed", lambda _: False)
+
+
+def keys_of(node: RedisNode) -> list[str]:
+    with redis.Redis.from_url(node.url, decode_responses=True) as client:
+        return list(client.scan_iter())
 
 
 def bench(*options: str) -> Any:
@@ -80,6 +88,24 @@ def test_a_named_store_keeps_what_it_had_and_nothing_of_the_benchmark(tmp_path: 
     with SemanticCache(url, embedder=DeedEmbedder()) as cache:
         assert [entry.query for entry in cache.store.scan()] == ["Who painted the ceiling?"]
         assert cache.lookup(stored_question(0)).tier == "miss"
+
+
+def test_on_redis_shards_the_raw_operations_are_of_the_shard_that_keeps_the_entries_and_nothing_stays() -> None:
+    with redis_stack(3) as nodes:
+        figures = bench(*(part for node in nodes for part in ("--store", node.url)))
+        kept = {key for node in nodes for key in keys_of(node) if "meta" not in key}
+    for tier in TIERS:
+        assert 0 < figures[tier]["p50_ms"] <= figures[tier]["p95_ms"]
+    assert figures["ratios"]["l1_per_raw_get"] == pytest.approx(
+        figures["l1"]["p50_ms"] / figures["raw_get"]["p50_ms"], abs=0.001
+    )
+    assert figures["ratios"]["search_per_raw_search"] > 0
+    assert figures["l2_not_served"] == 0
+    assert [key for key in kept if ":e:" in key or "raw" in key] == []
+
+
+def test_passwords_of_stores_are_not_in_the_report() -> None:
+    assert "geheim" not in _shown("redis://user:geheim@127.0.0.1:6379")
 
 
 def test_a_store_that_no_release_speaks_is_a_wrong_call() -> None:

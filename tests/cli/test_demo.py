@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from semroute.cli.demo_command import played
 from semroute.cli.demo_screen import screen
 from semroute.cli.main import app
 from semroute.cli.replay_command import STAND_IN, Replayed, run
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from semroute.cli.stream import Row
+
+
+COUNTED = ("requests", "reusable", "l1_hits", "l2_hits", "misses", "bypasses", "wrong_hits", "traps_refused")
 
 
 def lines_of(demo: Replayed) -> list[str]:
@@ -42,6 +46,12 @@ def figures(demo: Replayed) -> dict[str, Any]:
 
 def test_no_answer_of_the_demo_is_wrong(demo: Replayed) -> None:
     assert [(wrong.row.query, wrong.served) for wrong in demo.report.wrong] == []
+
+
+def test_the_demo_on_three_redis_shards_has_the_same_figures_as_on_a_file(figures: dict[str, Any]) -> None:
+    on_redis = played(["redis"], STAND_IN).as_dict()
+    assert (on_redis["store"], on_redis["wrong_hits"]) == ("3 Redis shards", 0)
+    assert {name: on_redis[name] for name in COUNTED} == {name: figures[name] for name in COUNTED}
 
 
 def test_every_trap_of_the_demo_is_refused(figures: dict[str, Any]) -> None:

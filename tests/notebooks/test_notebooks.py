@@ -91,6 +91,16 @@ def tuning(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return executed("threshold_tuning", facts, tmp_path_factory.mktemp("tuning"))
 
 
+@pytest.fixture(scope="module")
+def sharding(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    facts = """{
+        "balance": list(balance.values()), "moved": moved, "share_of_new": after.shares()["s03"],
+        "redis": [was_redis for _, _, was_redis in lived.values()],
+        "share": share, "dead": list(dead.values()), "late": list(late.values()),
+    }"""
+    return executed("sharding", facts, tmp_path_factory.mktemp("sharding"))
+
+
 # --- quickstart ------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +181,31 @@ def test_the_policy_from_labels_of_traffic_keeps_its_promise_on_the_next_day(tun
 
 def test_the_tuning_notebook_draws_its_four_figures(tuning: Run) -> None:
     assert len(tuning.shown("image/png")) == 4
+
+
+# --- sharding ---------------------------------------------------------------------------------------------------
+
+
+def test_the_ring_of_the_notebook_is_balanced_and_moves_what_the_new_shard_gets_and_nothing_else(sharding: Run) -> None:
+    one, some, many = sharding.facts["balance"]
+    assert one > some > many
+    assert many <= 1.25
+    to_new, elsewhere = sharding.facts["moved"]["ring"]
+    assert elsewhere == 0.0
+    assert to_new == pytest.approx(sharding.facts["share_of_new"], abs=0.02)
+    assert sum(sharding.facts["moved"]["modulo"]) > 0.7
+
+
+def test_a_dead_shard_of_the_notebook_costs_its_part_with_one_copy_and_nothing_with_two(sharding: Run) -> None:
+    one, two = sharding.facts["dead"]
+    assert sharding.facts["redis"] == [True, True]
+    assert one == pytest.approx(1 - sharding.facts["share"], abs=0.05)
+    assert two > 0.99
+    assert min(sharding.facts["late"]) > 0.95
+
+
+def test_the_sharding_notebook_draws_its_four_figures(sharding: Run) -> None:
+    assert len(sharding.shown("image/png")) == 4
 
 
 # --- as they are committed ---------------------------------------------------------------------------------------
