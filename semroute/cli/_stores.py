@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semroute.errors import StoreError
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(store: str | None) -> Iterator[SemanticCache]:
+def opened(store: str | None, verifier: Path | None = None) -> Iterator[SemanticCache]:
     """Open a cache on a store that is there, for one command.
 
     A store that was named and does not exist is a slip of the keyboard more often than a wish: StoreError.
     """
     from semroute.cache import SemanticCache
 
-    with SemanticCache(store, write="now") as cache:
+    with SemanticCache(store, verifier=verifier, write="now") as cache:
         path = parse_location(store).path if store is not None else None
         if path is not None and not path.exists():
             raise StoreError(f"there is no store at {path}")
