@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from semroute.cache import Price, SemanticCache
     from semroute.config import Settings
     from semroute.gate import Policy
+    from semroute.guards.verifier import Verifier
 
 __version__ = "0.1.0"
 
@@ -51,6 +52,7 @@ __all__ = [
     "ToolCall",
     "Usage",
     "Verdict",
+    "Verifier",
     "__version__",
     "scope",
 ]
@@ -70,4 +72,8 @@ def __getattr__(name: str) -> object:
         from semroute.gate import Policy
 
         return Policy
+    if name == "Verifier":
+        from semroute.guards.verifier import Verifier
+
+        return Verifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

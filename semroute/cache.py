@@ -34,7 +34,8 @@ from semroute.telemetry import Counters, Event, FeedbackEvent, LookupEvent, Stat
 if TYPE_CHECKING:
     from semroute.embedders import Embedder
     from semroute.entry import Address
-    from semroute.guards import Estimator, Guard
+    from semroute.guards import Guard
+    from semroute.guards.shipped import NamedVerifier
     from semroute.leading import Lead
     from semroute.router import Router
     from semroute.stores import Store, StoreSize
@@ -72,7 +73,8 @@ class SemanticCache:
     Every other part has a default: the ONNX embedder, the rule router, the learned verifier (or, for another embedder
     than the one it was fitted on, the lexical guards) and the built-in policy; `policy` may be the file that
     `semroute tune` wrote. `guards` of your own are always asked, and then no verifier stands behind them but the one
-    that you give. `prices` lets hits say what they saved.
+    that you give. `verifier` may be the file that `semroute verifier train` wrote, or False for none. A policy that
+    names another verifier than the one that stands is refused. `prices` lets hits say what they saved.
     With `mode="shadow"` nothing is served, and with `canary=0.1` a tenth of all questions: what would have been served
     to the others is taken down in a shadow log, for `semroute review`. Settings that are not given come from the
     environment and from semroute.toml (see `semroute.config.Settings`).
@@ -88,7 +90,7 @@ class SemanticCache:
         embedder: Embedder | None = None,
         router: Router | None = None,
         guards: Iterable[Guard] | None = None,
-        verifier: Estimator | None = None,
+        verifier: NamedVerifier | None = None,
         policy: Policy | str | Path | None = None,
         prices: Mapping[str, Price] | None = None,
         listeners: Iterable[Listener] = (),

@@ -12,8 +12,8 @@ from semroute.cacheability import CacheabilityLimits
 from semroute.errors import ConfigError
 from semroute.gate import Policy
 from semroute.guards.lexical import lexical_guards
-from semroute.guards.shipped import ShippedVerifier
-from semroute.policy_file import read_policy
+from semroute.guards.shipped import NamedVerifier, ShippedVerifier, verifier_of
+from semroute.policy_file import check_parts, read_policy
 
 if TYPE_CHECKING:
     from semroute.config import Settings
@@ -86,14 +86,19 @@ def rules_of(
     settings: Settings,
     policy: Policy | str | Path | None,
     guards: Iterable[Guard] | None,
-    verifier: Estimator | None,
+    verifier: NamedVerifier | None,
 ) -> flow.Rules:
-    if verifier is None and guards is None and settings.verifier:
-        verifier = ShippedVerifier()
+    chosen = _policy_of(settings, policy)
+    standing: Estimator | None = None
+    if verifier is not None:
+        standing = verifier_of(verifier)
+        check_parts(chosen, verifier=None if standing is None else standing.digest)
+    elif guards is None and settings.verifier:
+        standing = ShippedVerifier()  # not read yet: the flow holds it against the policy
     return flow.Rules(
-        policy=_policy_of(settings, policy),
+        policy=chosen,
         guards=lexical_guards() if guards is None else tuple(guards),
-        verifier=verifier,
+        verifier=standing,
         keeps_guards=guards is not None,
         cacheability=CacheabilityLimits(max_temperature=settings.max_temperature),
         admission=AdmissionLimits(max_bytes=settings.max_answer_bytes),

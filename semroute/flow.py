@@ -75,6 +75,16 @@ class Rules:
         guards = self.guards if gate.requires_guards or self.keeps_guards else ()
         return (*guards, self.verifier) if self.verifier is not None and self._estimates(embedder) else guards
 
+    def has_another_verifier(self, embedder: str | None) -> bool:
+        """Say whether a verifier stands, and not the one that the policy was tuned with.
+
+        Without any the gate itself stays strict; another one's probabilities mean something else.
+        """
+        tuned_with = self.policy.verifier
+        if tuned_with is None or self.verifier is None or not self._estimates(embedder):
+            return False
+        return self.verifier.digest != tuned_with
+
     def _estimates(self, embedder: str | None) -> bool:
         return self.verifier is not None and self.verifier.embedder in (None, embedder)
 
@@ -168,6 +178,11 @@ def lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float)
     yield from _route(trail, request)
     if rules.policy.embedder not in (None, trail.embedder):
         return trail.miss(f"policy {rules.policy.version} was tuned for another embedder, {rules.policy.embedder}")
+    if rules.has_another_verifier(trail.embedder):
+        return trail.miss(
+            f"policy {rules.policy.version} was tuned with another verifier, {rules.policy.verifier}: "
+            "give the cache that one (verifier=), or tune again with `semroute tune`"
+        )
     trail.gate = rules.gate(trail.decision, trail.embedder)
     if trail.gate.threshold is None:
         return trail.bypass(f"the router decided so: {trail.gate.threshold_from}")

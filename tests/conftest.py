@@ -93,6 +93,18 @@ def face(request: pytest.FixtureRequest) -> SyncFace | AsyncFace:
 
 
 @pytest.fixture
+def own_verifier(tmp_path: Path) -> Path:
+    """Return the file of a verifier that goes with HashEmbedder and looks at the similarity alone."""
+    from semroute.guards._verifier_file import Coefficients, write, written
+    from semroute.guards._verifier_forest import Forest
+
+    path = tmp_path / "own.json"
+    coefficients = Coefficients(HashEmbedder().identity, ("the", "my", "i"), -16.0, 20.0, Forest.empty(3))
+    write(path, written(coefficients, {"data": "none"}))
+    return path
+
+
+@pytest.fixture
 def run_python(tmp_path: Path) -> RunPython:
     """Run a script in a new process, in an empty folder, and return what it printed."""
 

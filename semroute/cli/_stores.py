@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semroute.errors import StoreError
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(stores: Sequence[str] | None) -> Iterator[SemanticCache]:
+def opened(stores: Sequence[str] | None, verifier: Path | None = None) -> Iterator[SemanticCache]:
     """Open a cache on stores that are there, for one command.
 
     A store that was named and does not exist is a slip of the keyboard more often than a wish: StoreError.
     """
     from semroute.cache import SemanticCache
 
-    with SemanticCache(*([] if stores is None else stores), write="now") as cache:
+    with SemanticCache(*([] if stores is None else stores), verifier=verifier, write="now") as cache:
         check_there([] if stores is None else stores)
         yield cache
 

@@ -41,6 +41,10 @@ PolicyOption = Annotated[
         "--policy", metavar="P", help="A threshold in [0, 1], or a JSON file; default: the policy as shipped."
     ),
 ]
+VerifierOption = Annotated[
+    Path | None,
+    typer.Option("--verifier", metavar="FILE", help="A verifier (`semroute verifier train`); default: as shipped."),
+]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", help="Take the first N rows only.")]
 
 
@@ -57,6 +61,7 @@ def pairs(
     ] = None,
     group: Annotated[str | None, typer.Option("--group", metavar="C", help="Also figures per value of C.")] = None,
     policy: PolicyOption = None,
+    verifier: VerifierOption = None,
     limit: LimitOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,14 +71,17 @@ def pairs(
     from semroute.evaluation.pairs import evaluate_pairs, pairs_of
     from semroute.evaluation.policies import read_policy
     from semroute.evaluation.tables import Texts, read_rows
+    from semroute.guards.verifier import Verifier
 
+    embedder = OnnxEmbedder()
     with usage_errors():
         chosen = read_policy(policy)
+        own = None if verifier is None else Verifier.load(verifier, embedder=embedder.identity)
         columns = {column for column in (q1, q2, label, group) if column is not None}
         joined = None if texts is None else Texts.read(texts)
         rows = read_rows(file, columns=columns, limit=limit)
         asked = pairs_of(rows, q1=q1, q2=q2, label=label, group=group, texts=joined)
-    outcomes = evaluate_pairs(asked, OnnxEmbedder(), chosen, _track)
+    outcomes = evaluate_pairs(asked, embedder, chosen, _track, own)
     overall = PairFigures.of(outcomes)
     names = sorted({outcome.group for outcome in outcomes if outcome.group is not None})
     groups = {name: PairFigures.of([o for o in outcomes if o.group == name]) for name in names}

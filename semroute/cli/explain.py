@@ -13,6 +13,7 @@ from rich.text import Text
 from semroute.binding import scope
 from semroute.cli._output import JsonOption, StoreOption, page, print_json
 from semroute.cli._stores import opened
+from semroute.cli.evaluate import VerifierOption
 from semroute.entry import Candidate
 from semroute.request import Digests
 from semroute.result import Nearest, Verdict
@@ -60,10 +61,11 @@ def explain_command(
     user: Annotated[str | None, typer.Option(help="The user who asks.")] = None,
     model: Annotated[str | None, typer.Option(help="The model, where entries name one.")] = None,
     store: StoreOption = None,
+    verifier: VerifierOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a lookup as it would go, step by step; nothing is served."""
-    with opened(store) as cache, scope(tenant=tenant, namespace=namespace, user=user):
+    with opened(store, verifier) as cache, scope(tenant=tenant, namespace=namespace, user=user):
         explained = explain(cache, cache.request(question, system=system, model=model))
     if as_json:
         print_json(explained.as_dict())

@@ -59,7 +59,7 @@ def review_command(
     from semroute.review.session import ReviewSession
 
     if judge is not None:
-        check_model_name(judge)
+        check_model_name(judge, "--judge")
     with ReviewSession(Settings.load().shadow_log if log is None else log, out, n=n) as session:
         if judge is None:
             _ask_person(session, side() if as_json else page())
@@ -173,7 +173,7 @@ def _ask_judge(session: ReviewSession, name: str, deadline_s: float) -> None:
     from semroute.guards.judge import JudgeGuard
     from semroute.review.judging import label_by_judge
 
-    judge = JudgeGuard(chat_model(name), deadline_s=deadline_s, threads=_AT_ONCE)
+    judge = JudgeGuard(chat_model(name, "--judge"), deadline_s=deadline_s, threads=_AT_ONCE)
     console = side()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
@@ -192,6 +192,7 @@ def _figures(session: ReviewSession, standing: Standing) -> dict[str, JSON]:
         "log": str(session.log.path),
         "labels": str(session.labels.path),
         "records": standing.records,
+        "requests": standing.requests,
         "pairs": standing.pairs,
         "labelled": standing.labelled,
         "yes": standing.yes,
@@ -206,7 +207,16 @@ def _print_end(session: ReviewSession, standing: Standing) -> None:
     console = page()
     console.print(
         f"{standing.labelled:,} labels ({standing.yes:,} yes, {standing.labelled - standing.yes:,} no), "
-        f"{standing.skipped:,} skipped, {standing.left:,} to go; "
-        f"the log has {standing.records:,} records of {standing.pairs:,} pairs"
+        f"{standing.skipped:,} skipped, {standing.left:,} to go"
     )
+    console.print(
+        f"the log: {standing.records:,} records of {standing.requests:,} requests; the record of each that was nearest "
+        f"to being served counts, which makes {standing.pairs:,} different pairs",
+        soft_wrap=True,
+    )
+    if standing.labelled:
+        console.print(
+            "the weights of its labels add up to those requests: a bound of `semroute tune` is a share of requests",
+            soft_wrap=True,
+        )
     console.print(Text(str(session.labels.path), style="dim"), soft_wrap=True)

@@ -10,11 +10,12 @@ import typer
 from rich.table import Table
 
 from semroute.cli._output import JsonOption, page, print_json, progress, waiting
-from semroute.cli.evaluate import FileArgument, usage_errors
+from semroute.cli.evaluate import FileArgument, VerifierOption, usage_errors
 from semroute.errors import ConfigError
 
 if TYPE_CHECKING:
     from semroute.evaluation.tables import Texts
+    from semroute.guards.verifier import Verifier
     from semroute.tuning.reading import Columns
     from semroute.tuning.scoring import Scored
     from semroute.tuning.tune import Tuning
@@ -41,12 +42,16 @@ def tune_command(
     ] = None,
     requests: Annotated[
         int | None,
-        typer.Option("--requests", metavar="N", help="Promise it for the next N requests (default: as many as pairs)."),
+        typer.Option(
+            "--requests", metavar="N", help="Promise it for the next N requests (default: as many as pairs stand for)."
+        ),
     ] = None,
+    verifier: VerifierOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Choose the policy with the most hits whose error rate is promised to stay within a bound on new requests."""
     from semroute.evaluation.tables import Texts
+    from semroute.guards.verifier import Verifier
     from semroute.policy_file import write_policy
     from semroute.tuning.reading import Columns
     from semroute.tuning.tune import LEARNING_SHARE, CannotPromise, check_size, check_terms, split, tune
@@ -57,11 +62,12 @@ def tune_command(
         if not out.parent.is_dir():
             raise ConfigError(f"--out {out}: there is no folder {out.parent}")
         joined = None if texts is None else Texts.read(texts)
+        own = None if verifier is None else Verifier.load(verifier)
         n = _count(file, columns)
     try:
         if weight is None:
             check_size(n, max_error, confidence, requests)
-        scored, parts = _score(file, columns, joined, n)
+        scored, parts = _score(file, columns, joined, n, own)
         with waiting("tuning"):
             tuned = tune(
                 scored.pairs,
@@ -83,6 +89,12 @@ def tune_command(
         print_json({"out": str(out), **_figures(tuned), "questions_on_both_sides": both})
         return
     _print(tuned, out, both)
+    if verifier is not None:
+        for line in (
+            "It holds with this verifier only, and where that was fitted on other pairs than these:",
+            f"SemanticCache(policy={str(out)!r}, verifier={str(verifier)!r})",
+        ):
+            page().print(line, markup=False, emoji=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +112,17 @@ def _count(file: Path, columns: Columns) -> int:
         return survey(file, columns).n
 
 
-def _score(file: Path, columns: Columns, texts: Texts | None, n: int) -> tuple[Scored, _Parts]:
-    """Score the pairs of a file with the parts that a cache has as it ships."""
+def _score(file: Path, columns: Columns, texts: Texts | None, n: int, own: Verifier | None) -> tuple[Scored, _Parts]:
+    """Score the pairs of a file with the parts that a cache has as it ships, or with a verifier of one's own."""
     from semroute.embedders.onnx import OnnxEmbedder
     from semroute.tuning.reading import each_pair
     from semroute.tuning.scoring import score_pairs, shipped_verifier
 
     embedder = OnnxEmbedder()
-    verifier = shipped_verifier(embedder)
     with usage_errors():
+        if own is not None:
+            own.require(embedder.identity)
+        verifier = shipped_verifier(embedder) if own is None else own
         pairs = progress(each_pair(file, columns, texts), "embedding and asking", n)
         scored = score_pairs(
             pairs,

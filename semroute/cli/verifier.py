@@ -13,6 +13,7 @@ from rich.text import Text
 
 from semroute.cli._output import JsonOption, UsageError, page, print_json, progress
 from semroute.cli.evaluate import FileArgument, usage_errors
+from semroute.guards._verifier_file import FILE_NAME
 
 if TYPE_CHECKING:
     from semroute.entry import JSON
@@ -23,7 +24,6 @@ T = TypeVar("T")
 
 app = typer.Typer(help="Fit the learned verifier to your own questions.", no_args_is_help=True)
 
-FILE_NAME: Final = "verifier.json"
 _MEASURES: Final = ("log_loss", "ece", "auc")
 
 
@@ -48,7 +48,9 @@ def train(
     texts: Annotated[
         str | None, typer.Option("--texts", metavar="FILE:ID:TEXT", help="Where --q1 and --q2 hold ids: their texts.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Which pairs and features the trees look at.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Which pairs and features the trees look at.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a verifier on labelled pairs, and measure it on questions that it has not seen.
@@ -135,4 +137,11 @@ def _print(trained: TrainedVerifier, target: Path) -> None:
     console.print(table)
     console.print(f"{figures['n']:,} pairs, {figures['positives']:,} of them with the label 1", highlight=False)
     console.print(Text(f"Written to {target}"), soft_wrap=True)
-    console.print(Text(f'Use it: SemanticCache(verifier=Verifier.load("{target}"))', style="dim"), soft_wrap=True)
+    console.print(Text(f"Use it:\n{_use(target)}", style="dim"), soft_wrap=True)
+
+
+def _use(target: Path) -> str:
+    """Return lines that make a cache with what was written, to be pasted."""
+    return (
+        f"from semroute import SemanticCache, Verifier\ncache = SemanticCache(verifier=Verifier.load({str(target)!r}))"
+    )

@@ -8,6 +8,7 @@ fails open here, because a failure would count as a miss.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -18,6 +19,7 @@ from semroute.driver import drive
 from semroute.entry import Answer, Candidate, Found
 from semroute.gate import Policy
 from semroute.guards import verdicts_of
+from semroute.policy_file import check_parts
 from semroute.request import Digests, Request, Scope
 from semroute.result import Hit
 from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from semroute.cacheability import Judgement
     from semroute.entry import Address, Alias, Entry, FloatVector
     from semroute.evaluation.vectors import AheadEmbedder
+    from semroute.guards import Estimator
     from semroute.result import Lookup, Update
 
 NOW: Final = 1_750_000_000.0
@@ -79,12 +82,24 @@ class Asked:
 
 
 class Flows:
-    """Lookups and updates by the shipped rules under one policy."""
+    """Lookups and updates by the shipped rules under one policy, with a verifier of one's own where one is given.
 
-    def __init__(self, records: Records, embedder: AheadEmbedder, policy: Policy | None = None) -> None:
+    Raises ConfigError for a policy that was tuned with another embedder or verifier: it would serve nothing.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        embedder: AheadEmbedder,
+        policy: Policy | None = None,
+        verifier: Estimator | None = None,
+    ) -> None:
         # Settings as built in: what a machine's environment says is not what ships.
-        cache = SemanticCache("memory://", embedder=embedder, policy=policy, settings=Settings())
+        cache = SemanticCache("memory://", embedder=embedder, policy=policy, verifier=verifier, settings=Settings())
         self.rules = cache.rules
+        standing = self.rules.verifier if self.rules.has_another_verifier(embedder.identity) else None
+        digest = None if standing is None else standing.digest
+        check_parts(self.rules.policy, embedder=embedder.identity, verifier=digest)
         self._router = cache.router
         self._embedder = embedder
         self._records = records
@@ -92,7 +107,7 @@ class Flows:
 
     def under(self, policy: Policy) -> Flows:
         """Return the same flows over the same records under another policy."""
-        other = Flows(self._records, self._embedder, policy)
+        other = copy(self)
         other.rules = replace(self.rules, policy=policy)
         return other
 

@@ -16,6 +16,7 @@ from semroute.result import Bypass, Hit
 if TYPE_CHECKING:
     from semroute.embedders import Embedder
     from semroute.gate import Policy
+    from semroute.guards import Estimator
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,14 @@ def pairs_of(
 
 
 def evaluate_pairs(
-    pairs: Sequence[Pair], embedder: Embedder, policy: Policy, track: Track = untracked
+    pairs: Sequence[Pair],
+    embedder: Embedder,
+    policy: Policy,
+    track: Track = untracked,
+    verifier: Estimator | None = None,
 ) -> list[PairOutcome]:
-    """Store the first question of each pair in a fresh context and ask the second, by the rules as shipped.
+    """Store the first question of each pair in a fresh context and ask the second, by the rules as shipped;
+    `verifier` may stand for the one that ships.
 
     The score of a pair is P(reusable), or its similarity where no verifier stands, when the flow would serve it under
     a gate that is wide open, which means that every guard passed, else 0; a request that bypasses the cache scores 0
@@ -59,7 +65,7 @@ def evaluate_pairs(
     ahead = AheadEmbedder(embedder)
     ahead.prepare((text for pair in pairs for text in (pair.stored, pair.asked)), track)
     records = LoneRecords()
-    flows = Flows(records, ahead, policy)
+    flows = Flows(records, ahead, policy, verifier)
     wide_open = flows.under(open_policy())
     outcomes: list[PairOutcome] = []
     for number, pair in enumerate(track(pairs, "asking")):

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = "Mapping[str, JSON]"
 
-_TRUTHS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "false": False}
+_TRUTHS: Final[Mapping[str, bool]] = {
+    **dict.fromkeys(("1", "1.0", "true"), True),
+    **dict.fromkeys(("0", "0.0", "false"), False),
+}
+"""pandas writes labels as 1.0 and 0.0 where one of a column is missing."""
+_OTHER_SEPARATORS: Final[Mapping[str, str]] = {";": '";"', "\t": "a tab"}
 
 
 def read_rows(path: Path, *, columns: Collection[str] = (), limit: int | None = None) -> list[Row]:
@@ -43,13 +48,22 @@ def each_row(path: Path, *, columns: Collection[str] = (), limit: int | None = N
             for number, row in enumerate(islice(_rows(path, text), limit), start=1):
                 missing = sorted(set(columns) - row.keys())
                 if missing:
-                    has = ", ".join(row)
-                    raise ConfigError(f"{path}: row {number} has no column {', '.join(missing)}; it has {has}")
+                    raise ConfigError(f"{path}: row {number} has no column {', '.join(missing)}; {_has(row)}")
                 yield row
     except (OSError, UnicodeDecodeError, EOFError, zlib.error, csv.Error) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     if not number:
         raise ConfigError(f"{path} holds no rows")
+
+
+def _has(row: Row) -> str:
+    """Say which columns a row has; in a CSV file, values beyond the last one stand under no name."""
+    names = [name for name in row if name]
+    if len(names) == 1:
+        for separator, shown in _OTHER_SEPARATORS.items():
+            if separator in names[0]:
+                return f"its columns seem to be separated by {shown}, and a CSV file must separate them by commas"
+    return f"it has {', '.join(names)}"
 
 
 def text_of(row: Row, column: str) -> str:
@@ -63,7 +77,7 @@ def text_of(row: Row, column: str) -> str:
 
 
 def label_of(row: Row, column: str) -> bool:
-    """Return a column as a label: 1 or true, 0 or false. Raises ConfigError for anything else."""
+    """Return a column as a label: 1, 1.0 or true; 0, 0.0 or false. Raises ConfigError for anything else."""
     value = row[column]
     truth = _TRUTHS.get(json.dumps(value) if isinstance(value, bool) else str(value).strip().lower())
     if truth is None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from semroute.guards._verifier_forest import Forest
 
 FORMAT: Final = 1
+FILE_NAME: Final = "verifier.json"
+"""What a verifier is called in a folder of its own."""
 MAX_BYTES: Final = 4_000_000
 """A file that is larger is no verifier."""
 _AGAIN: Final = "train it again (semroute verifier train) or install the version that made it"

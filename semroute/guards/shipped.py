@@ -1,12 +1,14 @@
-"""The verifier that ships, read when it is first asked."""
+"""The verifier that ships, read when it is first asked; and the one that an application names instead."""
 
 from __future__ import annotations
 
 import logging
+import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from semroute.errors import ConfigError
+from semroute.guards import Estimator
 from semroute.guards.verifier import Verifier
 from semroute.result import Verdict
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("semroute.guards")
 
+NamedVerifier: TypeAlias = "Estimator | str | os.PathLike[str] | Literal[False]"
+"""What may be given for a verifier: one, the file or folder of one, or False for none at all."""
 _NO_EMBEDDER: Final = "none: the verifier could not be read"
 
 
@@ -47,3 +51,19 @@ class ShippedVerifier:
         except ConfigError as error:
             logger.warning("lexical guards alone decide: %s", error)
             return None
+
+
+def verifier_of(named: NamedVerifier) -> Estimator | None:
+    """Return the verifier that is meant: None for False. Raises ConfigError for what is none, or cannot be read."""
+    given: object = named
+    if given is False:
+        return None
+    if isinstance(given, str | os.PathLike):
+        return Verifier.load(given)
+    # A class has all that its objects have.
+    if isinstance(given, type) or not isinstance(given, Estimator):
+        raise ConfigError(
+            "verifier must be a verifier (Verifier.load), the path of its file, or False for none, "
+            f"not {given!r}; a guard without an embedder and a digest belongs in guards"
+        )
+    return given

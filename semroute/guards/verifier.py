@@ -16,7 +16,7 @@ from semroute.errors import ConfigError
 from semroute.guards._features import Counts, Found, Profile, profile
 from semroute.guards._pair import Pair, compare
 from semroute.guards._text import MAX_CHARS, REMEMBERED, SHORT, analyse
-from semroute.guards._verifier_file import Coefficients, read
+from semroute.guards._verifier_file import FILE_NAME, Coefficients, read
 from semroute.guards._vetoes import veto
 from semroute.result import Verdict
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from semroute.entry import JSON, Candidate
 
-SHIPPED: Final = Path(__file__).with_name("verifier.json")
+SHIPPED: Final = Path(__file__).with_name(FILE_NAME)
 MOST_VETOED: Final = 0.49
 """A pair with a difference that is never served has no greater probability, whatever the trees say."""
 
@@ -47,12 +47,13 @@ class Verifier:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, *, embedder: str | None = None) -> Self:
-        """Read a verifier from a file; None reads the one that ships.
+        """Read a verifier from a file, or from the folder that holds its file; None reads the one that ships.
 
         `embedder` is the identity of the embedder that makes the similarities. Raises ConfigError for a file that is
         missing, damaged, of another version, whose card does not match its coefficients, or of another embedder.
         """
-        verifier = cls(*read(SHIPPED if path is None else Path(path)))
+        named = SHIPPED if path is None else Path(path)
+        verifier = cls(*read(named / FILE_NAME if named.is_dir() else named))
         if embedder is not None:
             verifier.require(embedder)
         return verifier

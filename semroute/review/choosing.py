@@ -5,7 +5,7 @@ Each pair has a measure of how much its label tells: how often it was asked, tim
 in (0, 1): order sampling with fixed distribution shape (Ohlsson, "Sequential Poisson Sampling", Journal of Official
 Statistics 14, 1998). So every beginning of the order is a sample of its own, in which a pair stands with a probability
 that is proportional to its measure, and a review may end after any number of labels. A label divided by that
-probability speaks for the pairs that were not drawn (Horvitz-Thompson). How many records there are at every height of
+probability speaks for the pairs that were not drawn (Horvitz-Thompson). How many requests there are at every height of
 the score is known without any label, so the weights are then scaled to add up to that, height by height
 (post-stratification; Särndal, Swensson and Wretman, "Model Assisted Survey Sampling", 1992, chapter 7).
 """
@@ -117,12 +117,17 @@ class Population:
     def __len__(self) -> int:
         return len(self.order)
 
+    @property
+    def n_requests(self) -> int:
+        """How many requests the pairs stand for: those that met a stored question in other words, one pair each."""
+        return self._below[-1]
+
     def find(self, pair: tuple[str, str]) -> Choice | None:
         """Return the pair of two questions, the stored one first; None where it does not stand in the log."""
         return self._by_pair.get(pair)
 
     def weight_of(self, choice: Choice, drawn: int) -> float:
-        """Return how many records one pair speaks for in a sample of `drawn` pairs, before the weights are scaled."""
+        """Return how many requests one pair speaks for in a sample of `drawn` pairs, before the weights are scaled."""
         return choice.times * max(1.0, self.certain_from(drawn) / choice.measure)
 
     def certain_from(self, drawn: int) -> float:
@@ -139,10 +144,10 @@ class Population:
         return self._measures[drawn - 1]
 
     def weighted(self, chosen: Sequence[Choice]) -> list[Choice]:
-        """Return choices with their weights as a sample of the log; they add up to its records. The order is kept."""
+        """Return choices with their weights as a sample of the log; they add up to its requests. The order is kept."""
         weights = {choice.pair: self.weight_of(choice, len(chosen)) for choice in chosen}
         for low, high, names in _strata(chosen):
-            factor = self._records_between(low, high) / math.fsum(weights[name] for name in names)
+            factor = self._requests_between(low, high) / math.fsum(weights[name] for name in names)
             weights.update((name, weights[name] * factor) for name in names)
         return [replace(choice, weight=weights[choice.pair]) for choice in chosen]
 
@@ -151,7 +156,7 @@ class Population:
             self.n_records += 1
             yield record
 
-    def _records_between(self, low: float, high: float) -> int:
+    def _requests_between(self, low: float, high: float) -> int:
         return self._below[bisect_left(self._heights, high)] - self._below[bisect_left(self._heights, low)]
 
 

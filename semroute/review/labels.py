@@ -32,7 +32,7 @@ class Label:
     """The question that was asked."""
     is_reusable: bool
     weight: float
-    """How many records of the log the label speaks for."""
+    """How many requests of the log the label speaks for."""
     origin: str
     """Who said so: "person", or "judge:" and the model's name."""
     at: float

@@ -31,9 +31,11 @@ class Progress:
     yes: int
     by_judges: int
     records: int
-    """Records in the log."""
+    """Records in the log: every stored question that a request met, near or not."""
+    requests: int
+    """Requests that they are of; of each the record that was nearest to being served counts."""
     pairs: int
-    """Different pairs among them."""
+    """Different pairs among those."""
 
     @property
     def left(self) -> int:
@@ -157,6 +159,7 @@ class ReviewSession:
             yes=sum(label.is_reusable for label in rows),
             by_judges=sum(label.origin != PERSON for label in rows),
             records=self._population.n_records,
+            requests=self._population.n_requests,
             pairs=len(self._population),
         )
 

@@ -86,7 +86,11 @@ def each_pair(path: Path, columns: Columns, texts: Texts | None = None) -> Itera
         value = row[column]
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"column {column} must hold text, not {value!r}")
-        return text_of(row, column) if texts is None else texts.of(row, column)
+        text = text_of(row, column) if texts is None else texts.of(row, column)
+        # What other tools write where a value is missing.
+        if text.strip().lower() in ("", "nan"):
+            raise ConfigError(f"column {column} must hold a question, not {text!r}: leave this row out, or fill it in")
+        return text
 
     for number, row in enumerate(each_row(path, columns=columns.names), start=1):
         try:

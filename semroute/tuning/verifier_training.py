@@ -57,6 +57,7 @@ FROM_NOTHING: Final = Settings()
 FROM_ANOTHER: Final = Settings(rounds=40, rate=0.05, depth=3, least_in_leaf=20, push=0.0)
 SHRINKAGE: Final = 50.0
 """As many pairs say that the verifier from which a fit starts is calibrated."""
+MAX_SEED: Final = 2**32 - 1
 _CHUNK: Final = 2_048
 
 
@@ -87,9 +88,11 @@ def train(
     """Fit a verifier on labelled pairs, with trees on top of those of `start` where one is given.
 
     Of more than MAX_ROWS pairs as many are drawn evenly, so that memory is bounded. `card` is what the card says beside
-    the figures. Raises ConfigError for labels other than 1 and 0, for too few pairs or pairs of one label only, and for
-    a start of another embedder; EmbedderError; MissingExtra without scikit-learn.
+    the figures. Raises ConfigError for labels other than 1 and 0, for too few pairs or pairs of one label only, for a
+    seed out of range, and for a start of another embedder; EmbedderError; MissingExtra without scikit-learn.
     """
+    if not 0 <= seed <= MAX_SEED:
+        raise ConfigError(f"seed must be a whole number between 0 and {MAX_SEED}, not {seed!r}")
     if start is not None:
         start.require(embedder.identity)
     drawn, n_seen = _drawn(pairs, seed)

@@ -84,6 +84,15 @@ def test_the_command_prints_steps_and_result_for_a_person(tmp_path: Path) -> Non
     assert "l1" in page
 
 
+def test_the_command_asks_a_verifier_of_ones_own(
+    tmp_path: Path, own_verifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("semroute.embedders.onnx.OnnxEmbedder", HashEmbedder)
+    asked = ["explain", "which cards", "--store", str(store_of(tmp_path)), "--verifier", str(own_verifier), "--json"]
+    (candidate,) = json.loads(CliRunner().invoke(app, asked).stdout)["candidates"]
+    assert [verdict["guard"] for verdict in candidate["verdicts"]] == ["verifier"]
+
+
 def test_square_brackets_in_a_question_are_no_markup(tmp_path: Path) -> None:
     asked = ["explain", "What is [/bold] for right now?", "--store", str(store_of(tmp_path))]
     answer = CliRunner().invoke(app, asked)

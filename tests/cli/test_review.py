@@ -116,6 +116,7 @@ class TestAPerson:
             "log": str(log),
             "labels": str(out),
             "records": 5,
+            "requests": 5,
             "pairs": 5,
             "labelled": 2,
             "yes": 1,
@@ -205,7 +206,7 @@ class Judge(FakeListChatModel):
 class TestAJudge:
     @pytest.fixture(autouse=True)
     def _judge(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def judge(name: str) -> BaseChatModel:
+        def judge(name: str, option: str) -> BaseChatModel:
             return Judge()
 
         monkeypatch.setattr(review, "chat_model", judge)
@@ -229,8 +230,31 @@ class TestAJudge:
     def test_a_judge_without_a_provider_is_a_wrong_call(self, shell: Shell, out: Path) -> None:
         refused = shell("--judge", "small")
         assert refused.exit_code == 2
-        assert "PROVIDER:NAME" in refused.stderr
+        assert "--judge takes PROVIDER:NAME" in " ".join(refused.stderr.split())
         assert not out.exists()
+
+
+def test_the_end_reconciles_records_requests_pairs_and_the_weights_of_the_labels(tmp_path: Path, out: Path) -> None:
+    log = ShadowLog(tmp_path / "several.db")
+    # Three requests with two candidates each; the nearest of the first two make one pair.
+    asked = ((1.0, "r1", "How to pay?"), (2.0, "r2", "How to pay?"), (3.0, "r3", "How to move?"))
+    log.add(
+        ShadowRecord(at, request, stored, words, stored, similarity)
+        for at, request, words in asked
+        for stored, similarity in (("How do I do it?", 0.9), ("Who is it?", 0.4))
+    )
+    log.close()
+    page = CliRunner().invoke(app, ["review", "--log", str(log.path), "--out", str(out)], input="y\nn\n").stdout
+    assert "6 records of 3 requests" in page
+    assert "2 different pairs" in page
+    assert "add up to those requests" in page
+    assert sum(float(row["weight"]) for row in rows_of(out)) == pytest.approx(3.0)
+
+
+def test_a_judge_that_nobody_provides_is_named_by_its_option(shell: Shell) -> None:
+    refused = shell("--judge", "nope:model")
+    assert refused.exit_code == 1
+    assert "--judge nope:model could not be set up" in " ".join(refused.stderr.split())
 
 
 def test_a_judge_that_only_fails_is_a_failure(
@@ -242,7 +266,7 @@ def test_a_judge_that_only_fails_is_a_failure(
     shadow = ShadowLog(log)
     shadow.add(ShadowRecord(1.0, f"r{number}", "e", f"asked {number}", "stored", 0.9) for number in range(20))
     shadow.close()
-    monkeypatch.setattr(review, "chat_model", lambda name: dead)
+    monkeypatch.setattr(review, "chat_model", lambda name, option: dead)
     failed = shell("--judge", "openai:small", "--json")
     assert (failed.exit_code, failed.stdout) == (1, "")
     assert "failed 10 times in a row" in failed.stderr

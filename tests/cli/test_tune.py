@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+import semroute
+from semroute import SemanticCache
 from semroute.cli.main import app
+from semroute.guards.verifier import Verifier
 from semroute.policy_file import read_policy
 from semroute.testing.embedders import HashEmbedder
 
@@ -150,6 +153,25 @@ def test_weights_stand_for_requests(pairs: Path, out: Path) -> None:
     assert printed(call(weighted, *options, "--weight", "w"))["requests"] == 600
 
 
+def test_a_verifier_of_ones_own_is_tuned_with_and_named_in_the_policy(
+    pairs: Path, out: Path, own_verifier: Path
+) -> None:
+    options = (pairs, *COLUMNS, "--max-error", "0.05", "--out", out, "--verifier", own_verifier)
+    page = call(*options).stdout.replace("\n", "")
+    policy = read_policy(str(out))
+    assert policy.verifier == Verifier.load(own_verifier).digest
+    assert f"policy={str(out)!r}, verifier={str(own_verifier)!r}" in page
+    SemanticCache("memory://", policy=out, verifier=own_verifier)
+
+
+def test_a_verifier_of_another_embedder_is_a_wrong_call(pairs: Path, out: Path) -> None:
+    shipped = Path(semroute.__file__).parent / "guards" / "verifier.json"
+    result = call(pairs, *COLUMNS, "--max-error", "0.05", "--out", out, "--verifier", shipped)
+    assert result.exit_code == 2
+    assert "was fitted on similarities of the embedder" in " ".join(result.stderr.split())
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -159,6 +181,7 @@ def test_weights_stand_for_requests(pairs: Path, out: Path) -> None:
         (("--max-error", "0.01", "--label", "day"), "it also holds '2' (first in row 3)"),
         (("--max-error", "0.01", "--group", "month"), "no column month"),
         (("--max-error", "0.01", "--texts", "nowhere"), "FILE:ID:TEXT"),
+        (("--max-error", "0.01", "--verifier", "nowhere.json"), "cannot be read as a verifier"),
         (("--max-error", "0.01", "--out", "nowhere/p.json"), "there is no folder nowhere"),
         ((), "--max-error"),
     ],

@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -116,9 +117,14 @@ def test_the_page_for_a_person_compares_before_and_after_and_says_how_to_use_it(
         "log loss",
         "160 pairs, 80 of them",
         f"Written to {out}/verifier.json",
-        "Verifier.load",
     ):
         assert told in page
+
+
+def test_the_lines_that_say_how_to_use_it_work_when_they_are_pasted(shell: Shell, out: Path) -> None:
+    names: dict[str, Any] = {}
+    exec(shell().stdout.partition("Use it:\n")[2], names)
+    assert names["cache"].rules.verifier.digest == Verifier.load(out).digest
 
 
 def test_a_json_file_can_be_named_and_be_the_start_of_the_next_one(shell: Shell, tmp_path: Path) -> None:
@@ -166,6 +172,13 @@ class TestPairsThatDoNotServe:
         assert refused.exit_code == 2
         assert "are 1" in refused.stderr
 
+    @pytest.mark.parametrize("question", ["", "  ", "NaN"])
+    def test_a_question_that_is_missing(self, shell: Shell, tmp_path: Path, out: Path, question: str) -> None:
+        refused = shell(of=saved(tmp_path / "gaps.csv", [*pairs(150), ("a", question, "1")]))
+        assert refused.exit_code == 2
+        assert "row 151: column asked must hold a question" in " ".join(refused.stderr.split())
+        assert not out.exists()
+
     def test_too_few(self, shell: Shell, tmp_path: Path, out: Path) -> None:
         refused = shell(of=saved(tmp_path / "few.csv", pairs(60)))
         assert refused.exit_code == 1
@@ -201,6 +214,14 @@ class TestStartsAndPlacesThatDoNotServe:
 
     def test_a_start_and_none_at_once(self, shell: Shell, file: Path) -> None:
         assert shell("--start", str(file), "--from-nothing").exit_code == 2
+
+    @pytest.mark.parametrize(("seed", "code"), [("-3", 2), (str(2**32), 1)])
+    def test_a_seed_out_of_range(self, shell: Shell, out: Path, seed: str, code: int) -> None:
+        refused = shell("--seed", seed)
+        assert refused.exit_code == code
+        assert isinstance(refused.exception, SystemExit)
+        assert "seed" in refused.stderr
+        assert not out.exists()
 
     def test_a_file_where_the_folder_should_be(self, shell: Shell, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("mine")

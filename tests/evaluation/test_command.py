@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from semroute import Policy
 from semroute.cli.main import app
+from semroute.policy_file import write_policy
 from semroute.testing.embedders import HashEmbedder
 
 PAIRS = """a,b,same,kind
@@ -46,6 +48,23 @@ def test_pairs_prints_one_object_with_the_figures_by_their_names(pairs: Path) ->
     assert {name: figures[name] for name in expected} == expected
     assert figures["precision"] == 1.0
     assert 0 < figures["p_chr_auc"] < 1
+
+
+def test_pairs_are_measured_with_a_verifier_of_ones_own(pairs: Path, own_verifier: Path) -> None:
+    options = (pairs, "--q1", "a", "--q2", "b", "--label", "same", "--json")
+    own, shipped = printed(call("pairs", *options, "--verifier", own_verifier)), printed(call("pairs", *options))
+    assert own["hits"] == 1
+    assert own["p_chr_auc"] != shipped["p_chr_auc"]
+
+
+def test_a_policy_of_another_verifier_is_refused_and_not_measured_as_one_without_hits(
+    pairs: Path, own_verifier: Path, tmp_path: Path
+) -> None:
+    write_policy(Policy("tuned", verifier="digest@1"), tmp_path / "policy.json")
+    options = ("--policy", tmp_path / "policy.json", "--verifier", own_verifier, "--json")
+    refused = call("pairs", pairs, "--q1", "a", "--q2", "b", *options)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "was tuned with the verifier digest@1" in " ".join(refused.stderr.split())
 
 
 def test_pairs_without_labels_are_all_positive(pairs: Path) -> None:

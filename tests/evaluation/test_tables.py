@@ -41,6 +41,9 @@ def test_the_limit_takes_the_first_rows(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", b"first,second\na,b\n", "row 1 has no column label; it has first, second"),
+        ("a.csv", b"first;label\nHow, then?;1\n", 'row 1 has no column label; its columns .* separated by ";"'),
+        ("a.csv", b"first\tlabel\nHow, then, and why?\t1\n", "separated by a tab, and a CSV file must .* by commas"),
+        ("a.csv", b"first,second\na,b,c\n", "row 1 has no column label; it has first, second"),
         ("a.csv", b"first,second,label\n", "holds no rows"),
         ("a.csv", b"first\xff\n", "cannot be read"),
         ("a.csv.gz", b"not packed", "cannot be read"),
@@ -62,8 +65,11 @@ def test_a_file_that_is_not_there_is_a_wrong_call(tmp_path: Path) -> None:
         read_rows(tmp_path / "nothing.csv")
 
 
-@pytest.mark.parametrize(("value", "label"), [("1", True), ("0", False), ("True", True), (False, False), (1, True)])
-def test_labels_are_one_and_zero_in_any_spelling(value: str | bool | int, label: bool) -> None:
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [("1", True), ("0", False), ("True", True), (False, False), (1, True), ("1.0", True), ("0.0", False), (1.0, True)],
+)
+def test_labels_are_one_and_zero_in_any_spelling(value: str | bool | float, label: bool) -> None:
     assert label_of({"label": value}, "label") is label
 
 

@@ -83,6 +83,19 @@ def test_a_question_that_is_no_text_is_refused_with_its_row(tmp_path: Path, ques
         list(each_pair(path, COLUMNS))
 
 
+@pytest.mark.parametrize("question", ["", "  ", "nan", "NaN"])
+def test_a_question_that_is_missing_is_refused_with_its_row(tmp_path: Path, question: str) -> None:
+    path = written(tmp_path, f"a,b,same\nx,y,1\nx,{question},0\n")
+    with pytest.raises(ConfigError, match="row 2: column b must hold a question, not"):
+        list(each_pair(path, COLUMNS))
+
+
+def test_an_id_of_a_text_that_is_missing_is_refused_with_its_row(tmp_path: Path) -> None:
+    texts = Texts.read(f"{written(tmp_path, 'id,t' + chr(10) + '1,one' + chr(10) + '2,' + chr(10), 'texts.csv')}:id:t")
+    with pytest.raises(ConfigError, match="row 1: column b must hold a question, not ''"):
+        list(each_pair(written(tmp_path, "a,b,same\n1,2,1\n"), COLUMNS, texts))
+
+
 @pytest.mark.parametrize("weight", ["-1", "nan", "inf", "many", ""])
 def test_a_weight_that_is_no_number_of_requests_is_refused(tmp_path: Path, weight: str) -> None:
     path = written(tmp_path, f"a,b,same,w\nx,y,1,1\nx,z,0,{weight}\n")
