@@ -49,6 +49,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m semroute.testing.redis_stack --fetch
 	touch $(READY)
 
 $(PEERS_READY): evals/peers/requirements.txt

@@ -214,7 +214,11 @@ def main() -> int:
     """Run servers until standard input closes; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m semroute.testing.redis_stack", description=main.__doc__)
     parser.add_argument("--nodes", type=int, default=1, metavar="N", help="how many servers to run")
+    parser.add_argument("--fetch", action="store_true", help="only make sure that a server can be started")
     arguments = parser.parse_args()
+    if arguments.fetch:
+        find_program()
+        return 0
     if arguments.nodes < 1:
         parser.error("--nodes must be at least 1")
     try:
