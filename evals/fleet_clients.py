@@ -222,6 +222,7 @@ async def _ask_in_bursts(cache: SemanticCache, callers: int, seconds: float, ent
         await burst(Loop())
     seen, ends = Loop(), time.perf_counter() + seconds
     with _timed_callbacks(seen):
+        await burst(seen)
         while time.perf_counter() < ends:
             await burst(seen)
     await cache.aclose()

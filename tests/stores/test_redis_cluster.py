@@ -25,7 +25,9 @@ from semroute.testing.redis_stack import RedisNode, redis_cluster
 from semroute.testing.store_suite import EpochsSuite, LeaseSuite, SharedStoreSuite, StoreSuite
 
 MakeStore = Callable[..., RedisClusterStore]
-PATIENT: dict[str, Any] = {"clock": lambda: NOW, "timeout_s": 20.0, "connect_timeout_s": 20.0, "deadline_s": 60.0}
+PATIENT: dict[str, Any] = {
+    "clock": lambda: NOW, "timeout_s": 20.0, "connect_timeout_s": 20.0, "pool_wait_s": 20.0, "deadline_s": 60.0,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
