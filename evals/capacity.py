@@ -24,7 +24,7 @@ import redis
 
 from semroute.benchmark.questions import answer_to, stored_question
 from semroute.entry import Address, Entry
-from semroute.stores._redis_index import Names
+from semroute.stores._redis.index import Names
 from semroute.stores.redis import RedisStore
 from semroute.testing.redis_stack import redis_stack
 

@@ -15,7 +15,7 @@ import numpy as np
 from semroute import Hit, SemanticCache, Stored
 from semroute.benchmark.questions import stored_question
 from semroute.request import Digests, Scope
-from semroute.stores._redis_notes import RedisShard
+from semroute.stores.redis import RedisStore
 from semroute.stores.sharded import ShardedStore
 from semroute.testing.embedders import HashEmbedder
 
@@ -94,7 +94,7 @@ def made_cache(
     embedder = KnownVectors(sorted({key.text for key in keys}))
     if cooldown_s is None:
         return SemanticCache(*urls, embedder=embedder, embed_deadline_s=EMBED_DEADLINE_S, replicas=replicas)
-    store = ShardedStore([RedisShard(url) for url in urls], places=urls, replicas=replicas, cooldown_s=cooldown_s)
+    store = ShardedStore([RedisStore(url) for url in urls], places=urls, replicas=replicas, cooldown_s=cooldown_s)
     return SemanticCache(store, embedder=embedder, embed_deadline_s=EMBED_DEADLINE_S)
 
 
@@ -184,17 +184,23 @@ class Load:
         self._random = random.Random(seed)
 
     async def run(self, parts: Sequence[Part]) -> list[Phase]:
-        """Go through the parts without a pause; what a part begins with happens on a thread beside the load."""
+        """Go through the parts; what a part begins with happens on a thread beside the load.
+
+        It begins when the requests of the parts before have ended, so that none of them is counted to the wrong part.
+        """
         phases = [Phase(part.name) for part in parts]
         due = time.perf_counter()
         async with asyncio.TaskGroup() as group:
+            begun: list[asyncio.Task[None]] = []
             for part, phase in zip(parts, phases, strict=True):
                 if part.event is not None:
+                    await asyncio.gather(*begun)
+                    begun, due = [], time.perf_counter()
                     group.create_task(asyncio.to_thread(part.event))
                 for _ in range(round(part.seconds * self._per_second)):
                     due += 1 / self._per_second
                     await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                    group.create_task(self._one(self._random.choice(self._keys), phase))
+                    begun.append(group.create_task(self._one(self._random.choice(self._keys), phase)))
         return phases
 
     async def _one(self, key: Key, phase: Phase) -> None:

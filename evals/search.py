@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from semroute.embedders.onnx import OnnxEmbedder
 from semroute.evaluation.tables import read_rows
-from semroute.stores._matrix import Matrix
+from semroute.stores._sqlite.matrix import Matrix
 
 SIMILARITIES = (0.95, 0.9, 0.85, 0.8, 0.7)
 NEIGHBOURS = 5

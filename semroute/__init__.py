@@ -19,10 +19,11 @@ from semroute.request import Message, Request, Scope, ToolCall
 from semroute.result import Bypass, Explanation, Hit, Miss, NotStored, Queued, Stored, Verdict
 
 if TYPE_CHECKING:
-    from semroute.cache import Price, SemanticCache
+    from semroute.cache import SemanticCache
     from semroute.config import Settings
     from semroute.gate import Policy
     from semroute.guards.verifier import Verifier
+    from semroute.prices import Price
 
 __version__ = "0.1.0"
 
@@ -60,10 +61,14 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import the larger parts when they are first asked for, so that `import semroute` stays quick."""
-    if name in ("SemanticCache", "Price"):
-        from semroute import cache
+    if name == "SemanticCache":
+        from semroute.cache import SemanticCache
 
-        return getattr(cache, name)
+        return SemanticCache
+    if name == "Price":
+        from semroute.prices import Price
+
+        return Price
     if name == "Settings":
         from semroute.config import Settings
 

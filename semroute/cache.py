@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -16,53 +16,37 @@ from semroute import flow
 from semroute.background import Writer
 from semroute.binding import bound
 from semroute.config import Settings
-from semroute.defaults import default_embedder, default_log, existing_log, rules_of, store_of
-from semroute.driver import Driver, Recorder, StepRecord
-from semroute.entry import Answer, Selector, Usage
+from semroute.defaults import default_embedder, rules_of, store_of
+from semroute.driver import Driver
+from semroute.entry import Answer, Selector
 from semroute.errors import ConfigError
 from semroute.flights import Flights
 from semroute.gate import Policy
+from semroute.keyring import Keyring
 from semroute.leading import leading_of
 from semroute.pending import Pending
+from semroute.prices import priced
+from semroute.rehearsal import Recorder, StepRecord, Trace
 from semroute.request import Digests, Request
 from semroute.result import Explanation, Hit, Lookup, Miss, NotStored, Queued, Stored, Update
 from semroute.router.rules import RuleRouter
-from semroute.shadow import RecordTaker, ShadowEvent, is_in_canary, records_of
+from semroute.selection import Selection
 from semroute.steps import Get, Step, StepFailed
 from semroute.telemetry import Counters, Event, FeedbackEvent, LookupEvent, Stats, UpdateEvent
+from semroute.trail import Trail
+from semroute.withholding import Withholding
 
 if TYPE_CHECKING:
     from semroute.embedders import Embedder
-    from semroute.entry import Address
     from semroute.guards import Guard
     from semroute.guards.shipped import NamedVerifier
     from semroute.leading import Lead
+    from semroute.prices import Price
     from semroute.router import Router
     from semroute.stores import Store, StoreSize
     from semroute.telemetry import Listener
 
-_OnTheWay: TypeAlias = tuple[Request, str, flow.Trail]
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a model costs, in US dollars per million tokens."""
-
-    input_usd_per_mtok: float
-    output_usd_per_mtok: float
-
-    def of(self, usage: Usage) -> float:
-        """Return what a call cost."""
-        mtok_usd = usage.input_tokens * self.input_usd_per_mtok + usage.output_tokens * self.output_usd_per_mtok
-        return mtok_usd / 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """A lookup as it would go: its explanation, and every step on the way."""
-
-    explanation: Explanation
-    steps: tuple[StepRecord, ...]
+_OnTheWay: TypeAlias = tuple[Request, str, Trail]
 
 
 class SemanticCache:
@@ -109,15 +93,13 @@ class SemanticCache:
         self._prices = {} if prices is None else dict(prices)
         self._clock = clock
         self._counters = Counters()
-        self._listeners: tuple[Listener, ...] = (self._counters, *listeners)
-        self._record_takers = tuple(listener for listener in listeners if isinstance(listener, RecordTaker))
-        if not self.settings.serves_all and not self._record_takers:
-            self._record_takers = (default_log(self.settings),)
-            self._listeners += self._record_takers
+        told = tuple(listeners)
+        self._withholding = Withholding(self.settings, told)
+        self._listeners: tuple[Listener, ...] = (self._counters, *told, *self._withholding.default_log)
         self._driver = Driver(self.store, self.embedder, self.router, self._emit, self.settings.embed_deadline_s, clock)
         self._leading = leading_of(self.store, self._driver, self.settings, clock)
         self._writer = Writer(self.settings.write_queue)
-        self._digests: Digests | None = None
+        self._keyring = Keyring(self.store, self._driver, self.settings.strip)
         self._pending = Pending()
 
     def __repr__(self) -> str:
@@ -130,8 +112,6 @@ class SemanticCache:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
-    # --- one request -------------------------------------------------------------------------------------------
-
     def request(self, query: str, **parts: Any) -> Request:
         """Build a request in the scope of the running context; `parts` are those of `Request.of`."""
         binding = bound()
@@ -143,28 +123,22 @@ class SemanticCache:
         began = time.perf_counter()
         asked = self.request(request) if isinstance(request, str) else request
         try:
-            digests = self._open()
+            digests = self._keyring.open()
         except StepFailed as failure:
             return self._looked_up(_unopened(failure), None, began)
-        words = digests.words(asked)
-        trail = flow.Trail(digests.address(asked, words))
-        trail.serves = self._serves(trail.address)
-        steps = flow.lookup(asked, words, trail, self.rules, self._clock())
-        return self._looked_up(self._driver.drive(steps), (asked, words, trail), began)
+        steps, on_the_way = self._looking(asked, digests)
+        return self._looked_up(self._driver.drive(steps), on_the_way, began)
 
     async def alookup(self, request: Request | str) -> Lookup:
         """Do what `lookup` does, without ever blocking the event loop."""
         began = time.perf_counter()
         asked = self.request(request) if isinstance(request, str) else request
         try:
-            digests = await self._aopen()
+            digests = await self._keyring.aopen()
         except StepFailed as failure:
             return self._looked_up(_unopened(failure), None, began)
-        words = digests.words(asked)
-        trail = flow.Trail(digests.address(asked, words))
-        trail.serves = self._serves(trail.address)
-        steps = flow.lookup(asked, words, trail, self.rules, self._clock())
-        return self._looked_up(await self._driver.adrive(steps), (asked, words, trail), began)
+        steps, on_the_way = self._looking(asked, digests)
+        return self._looked_up(await self._driver.adrive(steps), on_the_way, began)
 
     def update(self, request: Request | str, answer: Answer | str) -> Update:
         """Store the answer to a request that missed, where admission and freshness allow it.
@@ -181,7 +155,7 @@ class SemanticCache:
         if self._is_queued(asked, given):
             return Queued()
         try:
-            digests = await self._aopen()
+            digests = await self._keyring.aopen()
         except StepFailed as failure:
             return self._updated(NotStored(str(failure)))
         return self._updated(await self._driver.adrive(self._updating(asked, given, digests)))
@@ -192,8 +166,8 @@ class SemanticCache:
         Raises StoreError or ConfigError where the store cannot be opened.
         """
         asked = self.request(request) if isinstance(request, str) else request
-        digests = self._digests_of(self.store.open())
-        trail = flow.Trail(digests.address(asked))
+        digests = self._keyring.require()
+        trail = Trail(digests.address(asked))
         recorder = Recorder(self._driver)
         steps = flow.lookup(asked, digests.words(asked), trail, self.rules, self._clock())
         explanation = recorder.drive(steps).explanation
@@ -203,11 +177,11 @@ class SemanticCache:
 
     def key(self, request: Request) -> str:
         """Return the exact key of a request, as flights and entries are named by it. Raises StoreError."""
-        return self._digests_of(self.store.open()).address(request).exact
+        return self._keyring.require().address(request).exact
 
     async def akey(self, request: Request) -> str:
         """Do what `key` does, without ever blocking the event loop."""
-        return self._digests_of(await self.store.aopen()).address(request).exact
+        return (await self._keyring.arequire()).address(request).exact
 
     def lead(self, request: Request) -> Hit | Lead | None:
         """Say who is to call the model after a miss, where other processes may have missed the same request.
@@ -218,24 +192,24 @@ class SemanticCache:
         if self._leading is None:
             return None
         try:
-            digests = self._open()
+            digests = self._keyring.open()
         except StepFailed:
             return None
         words = digests.words(request)
         address = digests.address(request, words)
-        return self._leading.lead(words, address, self.rules) if self._serves(address) else None
+        return self._leading.lead(words, address, self.rules) if self._withholding.serves(address) else None
 
     async def alead(self, request: Request) -> Hit | Lead | None:
         """Do what `lead` does, without ever blocking the event loop."""
         if self._leading is None:
             return None
         try:
-            digests = await self._aopen()
+            digests = await self._keyring.aopen()
         except StepFailed:
             return None
         words = digests.words(request)
         address = digests.address(request, words)
-        return await self._leading.alead(words, address, self.rules) if self._serves(address) else None
+        return await self._leading.alead(words, address, self.rules) if self._withholding.serves(address) else None
 
     def land(self, lead: Lead, result: Update | None) -> None:
         """End a lead with what came of its update, None where there was no answer to store; returns at once."""
@@ -243,14 +217,12 @@ class SemanticCache:
             return
         lead.land(is_answered=isinstance(result, Stored))
 
-    # --- care --------------------------------------------------------------------------------------------------
-
     def feedback(self, hit_id: str, *, correct: bool) -> int:
         """Say whether a hit was right; a wrong one loses its entry with all aliases. Returns how many entries went.
 
         Raises StoreError: a report of a wrong answer must not be lost silently.
         """
-        digests = self._digests_of(self.store.open())
+        digests = self._keyring.require()
         removed = 0 if correct else self._delete(Selector(frozenset({digests.label("entry", hit_id)})))
         self._emit(FeedbackEvent(hit_id, correct, removed))
         return removed
@@ -270,14 +242,8 @@ class SemanticCache:
         Answers that are under way when this is called are not stored afterwards. Raises StoreError.
         """
         named = {"tenant": tenant, "namespace": namespace, "user": user, "tag": tag, "entry": entry}
-        if older_than is None and all(value is None for value in named.values()):
-            raise ConfigError("name what to invalidate: tenant, namespace, user, tag, entry or older_than; or clear()")
-        if older_than is not None and older_than < timedelta(0):
-            raise ConfigError(f"older_than must be a timedelta of at least 0 s, not {older_than!r}")
-        digests = self._digests_of(self.store.open())
-        labels = frozenset(digests.label(kind, value) for kind, value in named.items() if value is not None)
-        before = None if older_than is None else self._clock() - older_than.total_seconds()
-        return self._delete(Selector(labels, before))
+        selection = Selection(named, older_than)
+        return self._delete(selection.selector(self._keyring.require(), self._clock()))
 
     def clear(self) -> int:
         """Remove every entry of every scope; returns how many went. Raises StoreError."""
@@ -306,7 +272,7 @@ class SemanticCache:
 
         Raises StoreError, EmbedderError or ConfigError: at start-up nothing fails open.
         """
-        digests = self._digests_of(self.store.open())
+        digests = self._keyring.require()
         vector = self.embedder.embed(["preload"])[0]
         address = digests.address(Request.of("preload", system="semroute preload"))
         self.store.search(address, vector, embedder=self.embedder.identity, k=1, now=self._clock())
@@ -331,9 +297,8 @@ class SemanticCache:
         if self._leading is not None:
             self._leading.close()
         self._driver.close()
-        for taker in self._record_takers:
-            taker.close()
-        self._digests = None
+        self._withholding.close()
+        self._keyring.forget()
 
     def __enter__(self) -> Self:
         return self
@@ -354,43 +319,26 @@ class SemanticCache:
     def _delete(self, selector: Selector) -> int:
         """Remove entries, and what was taken down of them."""
         removed = self.store.delete(selector)
-        takers = self._record_takers
-        if not takers and selector.labels:  # an earlier run, in shadow mode, may have left a log
-            takers = existing_log(self.settings)
-        for taker in takers:
-            taker.delete(selector)
+        self._withholding.forget(selector)
         return removed
 
-    # --- small parts -------------------------------------------------------------------------------------------
-
-    def _open(self) -> Digests:
-        digests = self._digests
-        return self._digests_of(self._driver.open()) if digests is None else digests
-
-    async def _aopen(self) -> Digests:
-        digests = self._digests
-        return self._digests_of(await self._driver.aopen()) if digests is None else digests
-
-    def _digests_of(self, key: bytes) -> Digests:
-        digests = self._digests
-        if digests is None:
-            digests = self._digests = Digests(key, self.settings.strip)
-        return digests
+    def _looking(self, asked: Request, digests: Digests) -> tuple[Generator[Step, Any, Lookup], _OnTheWay]:
+        words = digests.words(asked)
+        trail = Trail(digests.address(asked, words))
+        trail.serves = self._withholding.serves(trail.address)
+        return flow.lookup(asked, words, trail, self.rules, self._clock()), (asked, words, trail)
 
     def _given(self, request: Request | str, answer: Answer | str) -> tuple[Request, Answer]:
         asked = self.request(request) if isinstance(request, str) else request
         given = Answer(answer) if isinstance(answer, str) else answer
-        price = None if given.model is None else self._prices.get(given.model)
-        if price is not None and given.usd is None and given.usage is not None:
-            given = replace(given, usd=price.of(given.usage))
-        return asked, given
+        return asked, priced(given, self._prices)
 
     def _updating(self, request: Request, answer: Answer, digests: Digests) -> Generator[Step, Any, Update]:
         exact, words = digests.address(request).exact, digests.words(request)
         trail = self._pending.take(exact)
         if trail is None:
-            trail = flow.Trail(digests.address(request))
-        elif self._record_takers:
+            trail = Trail(digests.address(request))
+        else:
             self._take_down(request, words, trail, answer)
         labels = digests.labels(request, exact)
         return flow.update(request, words, answer, trail, labels, self.rules, self._clock())
@@ -401,7 +349,7 @@ class SemanticCache:
 
     def _write(self, request: Request, answer: Answer) -> Update:
         try:
-            digests = self._open()
+            digests = self._keyring.open()
         except StepFailed as failure:
             return self._updated(NotStored(str(failure)))
         return self._updated(self._driver.drive(self._updating(request, answer, digests)))
@@ -414,42 +362,28 @@ class SemanticCache:
             is_answered = False
         lead.land(is_answered=is_answered)
 
-    def _serves(self, address: Address) -> bool:
-        if self.settings.serves_all:
-            return True
-        return self.settings.mode == "serve" and is_in_canary(address.exact, self.settings.canary)
-
     def _looked_up(self, result: Lookup, on_the_way: _OnTheWay | None, began: float) -> Lookup:
         """Note and return a result; one that shadow mode withholds becomes a miss."""
         if on_the_way is not None:
             asked, words, trail = on_the_way
             trail.result = result
-            if isinstance(result, Hit) and not trail.serves:
-                result = _withheld(result)
+            result = self._withholding.withheld(result, trail)
             if isinstance(result, Miss):
                 self._pending.add(trail)
-            elif self._record_takers:
+            else:
                 self._take_down(asked, words, trail, None)
         self._emit(LookupEvent(result, time.perf_counter() - began))
         return result
 
-    def _take_down(self, asked: Request, words: str, trail: flow.Trail, real_answer: Answer | None) -> None:
+    def _take_down(self, asked: Request, words: str, trail: Trail, real_answer: Answer | None) -> None:
         """Tell the listeners that keep records what a lookup found, and what the model answered instead."""
-        if trail.result is None or self._digests is None:
+        digests = self._keyring.digests
+        if not self._withholding.takes_down or digests is None:
             return
-        records = records_of(
-            trail.result.explanation,
-            address=trail.address,
-            query=words,
-            at=self._clock(),
-            labels=self._digests.labels(asked, trail.address.exact),
-            was_served=trail.serves,
-            needed_p=None if trail.gate is None else trail.gate.min_p_reusable,
-            stored={} if trail.entry is None else {trail.entry.id: trail.entry},
-            real_answer=real_answer,
-        )
-        if records:
-            self._emit(ShadowEvent(records))
+        labels = digests.labels(asked, trail.address.exact)
+        event = self._withholding.event(words, trail, real_answer, labels, self._clock())
+        if event is not None:
+            self._emit(event)
 
     def _updated(self, result: Update) -> Update:
         self._emit(UpdateEvent(result))
@@ -459,14 +393,6 @@ class SemanticCache:
         for listener in self._listeners:
             with suppress(Exception):  # a listener that fails must not hurt the request
                 listener.on(event)
-
-
-def _withheld(hit: Hit) -> Miss:
-    told = hit.explanation
-    reason = f"not served, to be judged first: {told.reason}"
-    return Miss(
-        replace(told, tier="miss", reason=reason, hit_id=None, age_s=None, model=None, saved=None), withheld=hit
-    )
 
 
 def _unopened(failure: StepFailed) -> Miss:

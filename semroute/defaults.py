@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semroute import flow
 from semroute.admission import AdmissionLimits
 from semroute.cacheability import CacheabilityLimits
 from semroute.errors import ConfigError
@@ -14,6 +13,7 @@ from semroute.gate import Policy
 from semroute.guards.lexical import lexical_guards
 from semroute.guards.shipped import NamedVerifier, ShippedVerifier, verifier_of
 from semroute.policy_file import check_parts, read_policy
+from semroute.rules import Rules
 
 if TYPE_CHECKING:
     from semroute.config import Settings
@@ -87,7 +87,7 @@ def rules_of(
     policy: Policy | str | Path | None,
     guards: Iterable[Guard] | None,
     verifier: NamedVerifier | None,
-) -> flow.Rules:
+) -> Rules:
     chosen = _policy_of(settings, policy)
     standing: Estimator | None = None
     if verifier is not None:
@@ -95,7 +95,7 @@ def rules_of(
         check_parts(chosen, verifier=None if standing is None else standing.digest)
     elif guards is None and settings.verifier:
         standing = ShippedVerifier()  # not read yet: the flow holds it against the policy
-    return flow.Rules(
+    return Rules(
         policy=chosen,
         guards=lexical_guards() if guards is None else tuple(guards),
         verifier=standing,

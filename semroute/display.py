@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from semroute.result import Bypass, Hit, Miss
 
 if TYPE_CHECKING:
+    from semroute.rehearsal import Trace
     from semroute.result import Explanation, Lookup, Nearest, Saved, Verdict
 
 _TIERS: Final[Mapping[str, tuple[str, str]]] = {
@@ -53,7 +54,19 @@ def explanation_page(explanation: Explanation) -> str:
     return _card(explanation, "")
 
 
-def _card(explanation: Explanation, answer: str) -> str:
+def trace_page(trace: Trace) -> str:
+    """Return an explained lookup as a card, with what each of its steps brought."""
+    steps = "".join(
+        f'<tr style="background:none"><td style="{_CELL}">{escape(step.name)}</td>'
+        f'<td style="{_CELL}">{_text(step.outcome)}</td>'
+        f'<td style="{_CELL};text-align:right">{f"{step.ms:.2f} ms" if step.ms else ""}</td></tr>'
+        for step in trace.steps
+    )
+    table = f'<table style="border-collapse:collapse;margin:.4em 0 0"><tbody>{steps}</tbody></table>'
+    return _card(trace.explanation, "", table)
+
+
+def _card(explanation: Explanation, answer: str, below: str = "") -> str:
     kind, meaning = _TIERS[explanation.tier]
     headline = f"{kind} ({explanation.tier})" if kind == "Hit" else kind
     rows = "".join(
@@ -64,7 +77,7 @@ def _card(explanation: Explanation, answer: str) -> str:
     return (
         f'<div style="{_CARD.format(stripe=_STRIPES[kind])}" dir="auto">'
         f"<div><b>{headline}</b> · {meaning}</div>"
-        f'{answer}<table style="border-collapse:collapse;margin:0"><tbody>{rows}</tbody></table></div>'
+        f'{answer}<table style="border-collapse:collapse;margin:0"><tbody>{rows}</tbody></table>{below}</div>'
     )
 
 

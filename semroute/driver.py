@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from semroute.aliases import Aliases
@@ -259,39 +258,6 @@ class Driver:
         self._emit(StateEvent(part, state, reason))
 
 
-@dataclass(frozen=True, slots=True)
-class StepRecord:
-    """One step of an explained lookup."""
-
-    name: str
-    outcome: str
-    ms: float
-
-
-class Recorder:
-    """Drives a flow as a rehearsal: reads for real, writes nothing, and notes every step."""
-
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-        self.records: list[StepRecord] = []
-
-    def drive(self, steps: Generator[Step, Any, T]) -> T:
-        return drive(steps, self._perform)
-
-    def _perform(self, step: Step) -> Any:
-        began = time.perf_counter()
-        try:
-            result = True if isinstance(step, Put) else self._driver.perform(step)
-        except StepFailed as failure:
-            self._note(step, str(failure), began)
-            raise
-        self._note(step, outcome(step, result), began)
-        return result
-
-    def _note(self, step: Step, what: str, began: float) -> None:
-        self.records.append(StepRecord(type(step).__name__.lower(), what, (time.perf_counter() - began) * 1_000))
-
-
 def drive(steps: Generator[S, Any, T], perform: Callable[[S], Any]) -> T:
     """Perform the steps of a flow one by one with `perform`, and return what the flow returns."""
     try:
@@ -335,22 +301,3 @@ def told(error: BaseException) -> str:
     """Say an error in one line for a person."""
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def outcome(step: Step, result: Any) -> str:
-    """Say in a few words what a step brought."""
-    match step:
-        case Get():
-            return "nothing" if result.entry is None else f"an entry{'' if result.alias is None else ' by alias'}"
-        case Embed():
-            return "too long for the embedder" if result is None else f"{len(result[0])} dimensions"
-        case Search():
-            best = f", best {result[0].similarity:.3f}" if result else ""
-            return f"{len(result)} candidates{best}"
-        case Judge(_, _, candidate):
-            refused = [str(verdict) for verdict in result if not verdict.passed]
-            return f"{candidate.query!r} — {refused[0] if refused else f'{len(result)} guards passed'}"
-        case Route():
-            return f"{result.cache_strategy}, {result.staleness}, confidence {result.confidence:.2f} ({result.origin})"
-        case Put():
-            return "not written: this is a rehearsal"

@@ -7,22 +7,17 @@ models or clocks. Everything fails open: to the model, never to a wider scope.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from semroute.admission import AdmissionLimits, admit
-from semroute.cacheability import Cacheability, CacheabilityLimits, Facts, Judgement, judge_cacheability
+from semroute.admission import admit
+from semroute.cacheability import Cacheability
 from semroute.entry import Address, Alias, Answer, Candidate, Entry, Found
-from semroute.freshness import LIFETIMES
-from semroute.gate import Gate, Policy, open_gate
 from semroute.result import (
-    Bypass,
     Explanation,
     Hit,
     Lookup,
-    Miss,
     Nearest,
     NotStored,
     Saved,
@@ -34,123 +29,13 @@ from semroute.result import (
 from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
 
 if TYPE_CHECKING:
+    from semroute.cacheability import Judgement
     from semroute.entry import FloatVector
-    from semroute.guards import Estimator, Guard
+    from semroute.gate import Gate
     from semroute.request import Request
     from semroute.router.decision import RoutingDecision, Staleness
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Everything that the flow decides by."""
-
-    policy: Policy
-    guards: tuple[Guard, ...]
-    cacheability: CacheabilityLimits = field(default_factory=CacheabilityLimits)
-    admission: AdmissionLimits = field(default_factory=AdmissionLimits)
-    lifetimes: Mapping[Staleness, timedelta | None] = field(default_factory=lambda: LIFETIMES)
-    verifier: Estimator | None = None
-    """Asked last how likely a candidate's answer is right; it stands for the guards where the gate says so."""
-    keeps_guards: bool = False
-    """Ask the guards whatever the gate says: the application has chosen them."""
-    require_scope: bool = False
-    """Treat a request without any scope as Bypass."""
-    k: int = 5
-    """How many candidates the semantic tier looks at."""
-
-    @property
-    def version(self) -> str:
-        """Name what decides about a hit: an alias that was made under another version is looked at again."""
-        return self.policy.version if self.verifier is None else f"{self.policy.version} {self.verifier.digest}"
-
-    def gate(self, decision: RoutingDecision | None, embedder: str | None = None) -> Gate:
-        """Return what a decision leads to; None stands for a router that failed.
-
-        The verifier counts only for similarities of the embedder that it was fitted on.
-        """
-        return open_gate(decision, self.policy, has_verifier=self._estimates(embedder))
-
-    def asked(self, gate: Gate, embedder: str | None) -> tuple[Guard, ...]:
-        """Return the guards that are asked about a candidate behind a gate, in turn."""
-        guards = self.guards if gate.requires_guards or self.keeps_guards else ()
-        return (*guards, self.verifier) if self.verifier is not None and self._estimates(embedder) else guards
-
-    def has_another_verifier(self, embedder: str | None) -> bool:
-        """Say whether a verifier stands, and not the one that the policy was tuned with.
-
-        Without any the gate itself stays strict; another one's probabilities mean something else.
-        """
-        tuned_with = self.policy.verifier
-        if tuned_with is None or self.verifier is None or not self._estimates(embedder):
-            return False
-        return self.verifier.digest != tuned_with
-
-    def _estimates(self, embedder: str | None) -> bool:
-        return self.verifier is not None and self.verifier.embedder in (None, embedder)
-
-
-@dataclass(slots=True)
-class Trail:
-    """What a lookup learnt on its way: kept for the update that follows a miss, and for the explanation."""
-
-    address: Address
-    judgement: Judgement | None = None
-    epoch: int | None = None
-    vector: FloatVector | None = None
-    embedder: str | None = None
-    fits: bool | None = None
-    decision: RoutingDecision | None = None
-    gate: Gate | None = None
-    considered: list[Nearest] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    serves: bool = True
-    """Whether a hit is served; in shadow mode it leaves no alias."""
-    entry: Entry | None = None
-    """The entry behind a hit by meaning, or by an alias of one."""
-    result: Lookup | None = None
-    """What the lookup came to by the rules, whether or not it was served."""
-
-    def judged(self, request: Request, rules: Rules) -> Judgement:
-        """Return the cacheability rules' answer about the request, asked once."""
-        if self.judgement is None:
-            self.judgement = judge_cacheability(facts_of(request), rules.cacheability)
-        return self.judgement
-
-    def miss(self, reason: str) -> Miss:
-        """End the lookup with nothing to serve."""
-        return Miss(self._explain("miss", reason))
-
-    def bypass(self, reason: str) -> Bypass:
-        """End the lookup of a request that is neither read nor stored."""
-        return Bypass(self._explain("bypass", reason))
-
-    def _explain(self, tier: Any, reason: str) -> Explanation:
-        best = self.considered[0] if self.considered else None
-        return Explanation(
-            tier=tier,
-            reason=reason,
-            similarity=None if best is None else best.similarity,
-            threshold=None if self.gate is None else self.gate.threshold,
-            threshold_from=None if self.gate is None else self.gate.threshold_from,
-            verdicts=() if best is None else best.verdicts,
-            considered=tuple(self.considered),
-            decision=self.decision,
-            failures=tuple(self.failures),
-        )
-
-
-Flow: TypeAlias = Generator[Step, Any, Any]
-
-
-def facts_of(request: Request) -> Facts:
-    """Return what the cacheability rules ask of a request."""
-    return Facts(
-        query=request.query,
-        names_user=request.scope.user is not None,
-        has_attachments=request.has_attachments,
-        temperature=request.temperature,
-        is_users_turn=request.ends_with_user,
-    )
+    from semroute.rules import Rules
+    from semroute.trail import Trail
 
 
 def lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float) -> Generator[Step, Any, Lookup]:

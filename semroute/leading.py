@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from semroute.driver import Driver
     from semroute.entry import Address
     from semroute.result import Hit
+    from semroute.rules import Rules
     from semroute.stores import Store
 
 LEASE_S: Final = 5.0
@@ -98,7 +99,7 @@ class Leading:
     def __len__(self) -> int:
         return len(self._held)
 
-    def lead(self, words: str, address: Address, rules: flow.Rules) -> Hit | Lead | None:
+    def lead(self, words: str, address: Address, rules: Rules) -> Hit | Lead | None:
         """Get the lead of a key, or another process's answer; None means: call the model and tell nobody."""
         token = self._new_token()
         try:
@@ -107,7 +108,7 @@ class Leading:
             self._release(address, token, 0.0)
             raise
 
-    async def alead(self, words: str, address: Address, rules: flow.Rules) -> Hit | Lead | None:
+    async def alead(self, words: str, address: Address, rules: Rules) -> Hit | Lead | None:
         """Do what `lead` does, without ever blocking the event loop."""
         token = self._new_token()
         try:
@@ -134,7 +135,7 @@ class Leading:
         self._releases.close()
 
     def _waiting(
-        self, words: str, address: Address, token: str, rules: flow.Rules
+        self, words: str, address: Address, token: str, rules: Rules
     ) -> Generator[WaitingStep, Any, Hit | Claim]:
         """Ask for the lease until it is ours, an answer is there, or waiting is of no use."""
         ends_at_s, (pause_s, longest_s) = self._clock() + self._deadline_s, _PAUSE_S

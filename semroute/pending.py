@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from semroute.flow import Trail
+    from semroute.trail import Trail
 
 
 @dataclass(slots=True)

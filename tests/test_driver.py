@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from semroute.driver import Driver, Recorder, told
+from semroute.driver import Driver, told
 from semroute.entry import Address, Candidate
 from semroute.errors import RouterError, StoreError
+from semroute.rehearsal import Recorder
 from semroute.request import Request
 from semroute.result import Verdict
 from semroute.router.decision import RoutingDecision

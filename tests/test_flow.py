@@ -17,7 +17,9 @@ from semroute.gate import Policy
 from semroute.request import Request, Scope
 from semroute.result import Bypass, Hit, Miss, NotStored, Stored, Verdict
 from semroute.router.decision import RoutingDecision
+from semroute.rules import Rules
 from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
+from semroute.trail import Trail
 
 NOW = 1_750_000_000.0
 ADDRESS = Address("shard", "partition", "asked")
@@ -92,30 +94,30 @@ def _is_script(value: object) -> bool:
     return isinstance(value, list) and bool(value) and not isinstance(value[0], Candidate)
 
 
-def rules(*guards: str, **parts: object) -> flow.Rules:
-    return flow.Rules(**{"policy": Policy(), "guards": tuple(NamedGuard(name) for name in guards), **parts})
+def rules(*guards: str, **parts: object) -> Rules:
+    return Rules(**{"policy": Policy(), "guards": tuple(NamedGuard(name) for name in guards), **parts})
 
 
 def candidate(id: str = "entry", similarity: float = 0.97) -> Candidate:
     return Candidate(id, f"the question of {id}", similarity)
 
 
-def look(by: Hand, request: Request | None = None, under: flow.Rules | None = None, trail: flow.Trail | None = None):
+def look(by: Hand, request: Request | None = None, under: Rules | None = None, trail: Trail | None = None):
     asked = Request.of(QUESTION) if request is None else request
-    trail = flow.Trail(ADDRESS) if trail is None else trail
+    trail = Trail(ADDRESS) if trail is None else trail
     return by.drive(flow.lookup(asked, asked.query, trail, rules("g") if under is None else under, NOW))
 
 
 def store(
     by: Hand,
     request: Request | None = None,
-    under: flow.Rules | None = None,
-    trail: flow.Trail | None = None,
+    under: Rules | None = None,
+    trail: Trail | None = None,
     answer: Answer | None = None,
 ):
     asked = Request.of(QUESTION) if request is None else request
     given = Answer("Click on 'forgot'.") if answer is None else answer
-    trail = flow.Trail(ADDRESS) if trail is None else trail
+    trail = Trail(ADDRESS) if trail is None else trail
     labels = frozenset({"label"})
     return by.drive(flow.update(asked, asked.query, given, trail, labels, rules("g") if under is None else under, NOW))
 
@@ -222,7 +224,7 @@ class TestExactTier:
         ],
     )
     def test_a_request_for_the_exact_tier_alone_is_never_embedded_nor_stored_with_a_vector(self, request_) -> None:
-        by, trail = hand(), flow.Trail(ADDRESS)
+        by, trail = hand(), Trail(ADDRESS)
         result = look(by, request_, trail=trail)
         assert isinstance(result, Miss)
         assert result.explanation.reason.startswith("exact tier only")
@@ -244,7 +246,7 @@ class TestEmbedding:
         assert not by.of(Search)
 
     def test_a_text_that_does_not_fit_is_a_miss_and_stored_for_the_exact_tier(self) -> None:
-        by, trail = hand(Embed=None), flow.Trail(ADDRESS)
+        by, trail = hand(Embed=None), Trail(ADDRESS)
         result = look(by, trail=trail)
         assert isinstance(result, Miss)
         assert "longer than the embedder's limit" in result.explanation.reason
@@ -254,7 +256,7 @@ class TestEmbedding:
         assert len(by.of(Embed)) == 1
 
     def test_lookup_and_update_of_a_miss_embed_route_and_read_once_together(self) -> None:
-        by, trail = hand(), flow.Trail(ADDRESS)
+        by, trail = hand(), Trail(ADDRESS)
         look(by, trail=trail)
         stored = store(by, trail=trail)
         assert isinstance(stored, Stored)
@@ -396,7 +398,7 @@ class TestUpdate:
         assert not by.of(Embed)
 
     def test_the_epoch_is_that_of_the_lookup(self) -> None:
-        by, trail = hand(Get=[Found(None, None, 7), Found(None, None, 9)]), flow.Trail(ADDRESS)
+        by, trail = hand(Get=[Found(None, None, 7), Found(None, None, 9)]), Trail(ADDRESS)
         look(by, trail=trail)
         store(by, trail=trail)
         assert by.of(Put)[0].record.epoch == 7
@@ -425,7 +427,7 @@ class TestUpdate:
         assert not result.is_semantic
 
     def test_an_entry_carries_what_the_lookup_learnt(self) -> None:
-        by, trail = hand(), flow.Trail(ADDRESS)
+        by, trail = hand(), Trail(ADDRESS)
         look(by, trail=trail)
         store(by, trail=trail)
         put = by.of(Put)[0].record

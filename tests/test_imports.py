@@ -37,6 +37,8 @@ sys.meta_path.insert(0, Blocked(sys.argv[1].split()))
 # What may know what: a layer imports from itself and from those before it, when it is imported.
 TYPES = [
     *("errors", "_files", "entry", "request", "result", "display", "binding", "router.decision", "codec", "steps"),
+    "prices",
+    "selection",
 ]
 RULES = [
     "background",
@@ -57,6 +59,7 @@ RULES = [
 LAYERS = [
     TYPES,
     RULES,
+    ["rules", "trail"],
     ["flow"],
     [
         "aliases",
@@ -65,6 +68,9 @@ LAYERS = [
         "leading",
         "gathering",
         "defaults",
+        "withholding",
+        "rehearsal",
+        "keyring",
         "review",
         "telemetry",
         "config",
@@ -158,7 +164,7 @@ def test_no_module_knows_a_framework_except_the_command_line_when_it_is_asked_fo
 
 def test_the_walker_of_imports_sees_what_is_imported_and_when() -> None:
     seen = dict(imported("semroute.defaults"))
-    assert seen["semroute.flow"] is True
+    assert seen["semroute.rules"] is True
     assert seen["semroute.embedders.onnx"] is False
     assert "semroute.guards" not in seen
     assert ("semroute.cache", False) in set(imported("semroute"))
@@ -207,7 +213,7 @@ except MissingExtra as missing:
 
 def test_every_module_imports_without_any_extra(run_python: RunPython) -> None:
     late = {name for name in MODULES if name.endswith(("_suite", "__main__")) or "._store_" in name}
-    late |= {f"semroute.stores._redis_{part}" for part in ("clients", "connections", "creation", "nodes", "slots")}
+    late |= {f"semroute.stores._redis.{part}" for part in ("clients", "connections", "creation", "nodes", "slots")}
     names = MODULES.keys() - late - framework_modules()
     script = (
         BLOCK

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from semroute.entry import Address
-from semroute.flow import Trail
 from semroute.pending import Pending
 from semroute.testing.clock import FakeClock
+from semroute.trail import Trail
 
 
 def trail(key: str = "k", epoch: int = 1, **fields: object) -> Trail:

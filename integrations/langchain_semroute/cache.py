@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel, LanguageModelInput
     from langchain_core.messages import BaseMessage
 
-    from semroute.cache import Trace
+    from semroute.rehearsal import Trace
     from semroute.request import Request
     from semroute.stores import Store
     from semroute.telemetry import Stats

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from semroute.errors import SemrouteError
-from semroute.stores._redis_index import Names
-from semroute.stores._redis_location import parse_redis_url
+from semroute.stores._redis.index import Names
+from semroute.stores._redis.location import parse_redis_url
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,13 +39,13 @@ class RawRedis:
 
     def __init__(self, url: str, shard: str | None = None) -> None:
         """Take the URL of a store, and the name of its keys where that is not in the URL. Nothing is connected yet."""
-        from semroute.stores import _redis_clients
+        from semroute.stores._redis import clients
 
         location = parse_redis_url(url)
-        limits = _redis_clients.Limits(
+        limits = clients.Limits(
             pool_size=2, pool_wait_s=_DEADLINE_S, connect_timeout_s=_DEADLINE_S, timeout_s=_DEADLINE_S
         )
-        self._client: Any = _redis_clients.make_connections(location, limits).client
+        self._client: Any = clients.make_connections(location, limits).client
         self._names = Names(location.shard if shard is None else shard)
         self._prefix = f"semroute-bench-raw-{os.getpid()}:"
         self._index: str | None = None

@@ -19,8 +19,9 @@ from semroute.request import Digests
 from semroute.result import Nearest, Verdict
 
 if TYPE_CHECKING:
-    from semroute.cache import SemanticCache, Trace
+    from semroute.cache import SemanticCache
     from semroute.entry import JSON, Entry
+    from semroute.rehearsal import Trace
     from semroute.request import Request
 
 _ELSEWHERE = 3

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from semroute.cache import Price
 from semroute.entry import Usage
+from semroute.prices import Price
 from semroute.result import Saved
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from semroute.policy_file import check_parts
 from semroute.request import Digests, Request, Scope
 from semroute.result import Hit
 from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step
+from semroute.trail import Trail
 
 if TYPE_CHECKING:
     from semroute.cacheability import Judgement
@@ -113,17 +114,17 @@ class Flows:
 
     def ask(self, request: Request) -> Asked:
         """Judge a request and name it."""
-        trail = flow.Trail(self._digests.address(request))
+        trail = Trail(self._digests.address(request))
         return Asked(request, self._digests.words(request), trail.address, trail.judged(request, self.rules))
 
     def lookup(self, asked: Asked) -> Lookup:
         """Look a request up."""
-        trail = flow.Trail(asked.address, asked.judgement)
+        trail = Trail(asked.address, asked.judgement)
         return drive(flow.lookup(asked.request, asked.words, trail, self.rules, NOW), self._perform)
 
     def update(self, asked: Asked, answer: Answer) -> Update:
         """Store an answer where the rules allow it."""
-        trail = flow.Trail(asked.address, asked.judgement)
+        trail = Trail(asked.address, asked.judgement)
         steps = flow.update(asked.request, asked.words, answer, trail, frozenset(), self.rules, NOW)
         return drive(steps, self._perform)
 

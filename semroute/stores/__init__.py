@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from semroute.stores._epochs import Copying, Epochs, EpochState
-from semroute.stores._health import Health, ShardHealth
-from semroute.stores._lease import Claim, Lease
-from semroute.stores._membership import Members, Moving, Notes
-from semroute.stores._sizing import Sizing, StoreSize
+from semroute.stores._fleet.membership import Members
+from semroute.stores.capabilities import (
+    Claim,
+    Copying,
+    Epochs,
+    EpochState,
+    Health,
+    Lease,
+    Moving,
+    Notes,
+    ShardHealth,
+    Sizing,
+    StoreSize,
+)
 
 if TYPE_CHECKING:
     from semroute.entry import Address, Alias, Candidate, Entry, FloatVector, Found, Selector

@@ -14,15 +14,12 @@ import numpy as np
 
 from semroute.entry import Entry, Found
 from semroute.errors import ConfigError, StoreError
-from semroute.stores import _sqlite_epochs as epochs
-from semroute.stores import _sqlite_notes as notes
-from semroute.stores import _sqlite_rows as rows
-from semroute.stores import _sqlite_statements as statements
-from semroute.stores._sqlite_location import parse_location
-from semroute.stores._sqlite_opening import Opener
-from semroute.stores._sqlite_pool import ConnectionPool
-from semroute.stores._sqlite_schema import KEY_BYTES
-from semroute.stores._vectors import VectorIndex
+from semroute.stores._sqlite import epochs, notes, rows, statements
+from semroute.stores._sqlite.location import parse_location
+from semroute.stores._sqlite.opening import Opener
+from semroute.stores._sqlite.pool import ConnectionPool
+from semroute.stores._sqlite.schema import KEY_BYTES
+from semroute.stores._sqlite.vectors import VectorIndex
 from semroute.stores._worker import Worker
 
 if TYPE_CHECKING:
@@ -30,9 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from semroute.entry import Address, Alias, Candidate, FloatVector, Selector
-    from semroute.stores._epochs import EpochState
-    from semroute.stores._sizing import StoreSize
-    from semroute.stores._sqlite_schema import Connection
+    from semroute.stores._sqlite.schema import Connection
+    from semroute.stores.capabilities import EpochState, StoreSize
 
 _LOG: Final = logging.getLogger("semroute.stores")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from semroute.errors import ConfigError, SemrouteError, StoreError
 from semroute.stores import Copying, Epochs, Moving, Sizing, Store
-from semroute.stores._joining import CHECK_EVERY_S
+from semroute.stores._fleet.joining import CHECK_EVERY_S
 
 if TYPE_CHECKING:
     from semroute.entry import Entry

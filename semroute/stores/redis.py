@@ -10,24 +10,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from semroute.entry import Entry
 from semroute.errors import ConfigError, MissingExtra
-from semroute.stores import _redis_invalidations as invalidations
-from semroute.stores import _redis_lease as leases
-from semroute.stores._redis_errors import mapped
-from semroute.stores._redis_index import IndexSpec, Names
-from semroute.stores._redis_life import Life
-from semroute.stores._redis_location import check_shard, parse_redis_url
-from semroute.stores._redis_operations import Limits, Operations
+from semroute.stores._redis import invalidations, notes
+from semroute.stores._redis import lease as leases
+from semroute.stores._redis.errors import mapped
+from semroute.stores._redis.index import IndexSpec, Names
+from semroute.stores._redis.life import Life
+from semroute.stores._redis.location import check_shard, parse_redis_url
+from semroute.stores._redis.operations import Limits, Operations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from semroute.entry import Address, Alias, Candidate, FloatVector, Found, Selector
-    from semroute.stores import _redis_clients
-    from semroute.stores._epochs import EpochState
-    from semroute.stores._lease import Claim
-    from semroute.stores._redis_connections import Link, LoopLinks
-    from semroute.stores._redis_state import Steps
-    from semroute.stores._sizing import StoreSize
+    from semroute.stores._redis import clients
+    from semroute.stores._redis.connections import Link, LoopLinks
+    from semroute.stores._redis.state import Steps
+    from semroute.stores.capabilities import Claim, EpochState, StoreSize
 
 T = TypeVar("T")
 
@@ -84,10 +82,10 @@ class RedisStore:
         if digest_key is not None and len(digest_key) != 32:
             raise ConfigError(f"digest_key has {len(digest_key)} bytes: it must have 32")
         try:
-            from semroute.stores import _redis_clients
+            from semroute.stores._redis import clients
         except ModuleNotFoundError as missing:
             raise MissingExtra("the Redis store", "redis") from missing
-        limits = _redis_clients.Limits(
+        limits = clients.Limits(
             pool_size=_in_range("pool_size", pool_size, DEFAULT_POOL_SIZE, 1, 10_000),
             pool_wait_s=_in_range("pool_wait_s", pool_wait_s, DEFAULT_POOL_WAIT_S, 0.001, 3600),
             connect_timeout_s=_in_range("connect_timeout_s", connect_timeout_s, DEFAULT_CONNECT_TIMEOUT_S, 0.001, 3600),
@@ -194,6 +192,17 @@ class RedisStore:
     def release(self, address: Address, token: str, *, declined_s: float = 0.0) -> bool:
         return self._drive(leases.release(self._life.names, address, token, declined_s))
 
+    def note(self) -> str | None:
+        """Return what the shard keeps about itself and its fleet; see `Notes`, and so for the next one."""
+        return self._drive(notes.note(self._life))
+
+    def keep_note(self, text: str, *, instead_of: str | None) -> bool:
+        return self._drive(notes.keep(self._life, text, instead_of))
+
+    def drop(self, address: Address, *, created_at: float) -> bool:
+        """Remove an entry that was copied elsewhere; see `Moving.drop`."""
+        return self._drive(notes.drop(self._life, address.exact, created_at))
+
     async def aopen(self) -> bytes:
         return await self._adrive(self._operations.open())
 
@@ -247,6 +256,15 @@ class RedisStore:
     async def arelease(self, address: Address, token: str, *, declined_s: float = 0.0) -> bool:
         return await self._adrive(leases.release(self._life.names, address, token, declined_s))
 
+    async def anote(self) -> str | None:
+        return await self._adrive(notes.note(self._life))
+
+    async def akeep_note(self, text: str, *, instead_of: str | None) -> bool:
+        return await self._adrive(notes.keep(self._life, text, instead_of))
+
+    async def adrop(self, address: Address, *, created_at: float) -> bool:
+        return await self._adrive(notes.drop(self._life, address.exact, created_at))
+
     def _putting(self, record: Entry | Alias) -> Steps[bool]:
         return self._operations.put_entry(record) if isinstance(record, Entry) else self._operations.put_alias(record)
 
@@ -290,17 +308,17 @@ class RedisStore:
             result: T = done.value
             return result
 
-    def _links(self, limits: _redis_clients.Limits) -> tuple[Link, LoopLinks]:
+    def _links(self, limits: clients.Limits) -> tuple[Link, LoopLinks]:
         """Return what the two faces talk through; nothing is connected yet."""
-        from semroute.stores import _redis_clients
+        from semroute.stores._redis import clients
 
         if self._location.is_cluster:
             raise ConfigError(f"{self._location} is a cluster, of which one shard is no store: open RedisClusterStore")
-        make = functools.partial(_redis_clients.make_loop_connections, self._location, limits)
-        return _redis_clients.make_connections(self._location, limits), _redis_clients.Loops(make)
+        make = functools.partial(clients.make_loop_connections, self._location, limits)
+        return clients.make_connections(self._location, limits), clients.Loops(make)
 
     def _create_index(self, spec: IndexSpec) -> None:
-        from semroute.stores._redis_creation import create_index
+        from semroute.stores._redis.creation import create_index
 
         create_index(self._connections, spec)
 
@@ -311,9 +329,9 @@ class RedisStore:
 
 
 def _import_creation() -> Any:
-    from semroute.stores import _redis_creation
+    from semroute.stores._redis import creation
 
-    return _redis_creation
+    return creation
 
 
 def _unseen(entries: Sequence[Entry], seen: set[str]) -> Iterator[Entry]:

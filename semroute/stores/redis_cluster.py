@@ -10,18 +10,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from semroute.errors import ConfigError, MissingExtra, StoreError
-from semroute.stores._redis_errors import mapped
-from semroute.stores._redis_location import DEFAULT_SHARD, parse_redis_url
+from semroute.stores._redis.errors import mapped
+from semroute.stores._redis.location import DEFAULT_SHARD, parse_redis_url
 from semroute.stores.redis import RedisStore
 from semroute.stores.sharded import DEFAULT_DEADLINE_S, ShardedStore
 
 if TYPE_CHECKING:
     from semroute.breaker import State
-    from semroute.stores import _redis_clients
-    from semroute.stores._redis_connections import Link, LoopLinks
-    from semroute.stores._redis_index import IndexSpec
-    from semroute.stores._redis_location import RedisLocation
-    from semroute.stores._redis_nodes import LoopNodes, Nodes
+    from semroute.stores._redis import clients
+    from semroute.stores._redis.connections import Link, LoopLinks
+    from semroute.stores._redis.index import IndexSpec
+    from semroute.stores._redis.location import RedisLocation
+    from semroute.stores._redis.nodes import LoopNodes, Nodes
 
 _LOG: Final = logging.getLogger("semroute.stores")
 
@@ -66,7 +66,7 @@ class RedisClusterStore(ShardedStore):
         if not 1 <= count <= _MOST_SHARDS:
             raise ConfigError(f"shards={shards!r} is out of range: it must be between 1 and {_MOST_SHARDS}")
         try:
-            from semroute.stores._redis_slots import spread_names
+            from semroute.stores._redis.slots import spread_names
         except ModuleNotFoundError as missing:
             raise MissingExtra("the Redis store", "redis") from missing
         self._location = location
@@ -106,13 +106,13 @@ class RedisClusterStore(ShardedStore):
 
     def node_of(self, shard: str) -> str | None:
         """Say which node a logical shard lies on, None while that is not known."""
-        from semroute.stores._redis_slots import slot_of
+        from semroute.stores._redis.slots import slot_of
 
         node = self._cluster.nodes.owners.of(slot_of(shard))
         return None if node is None else f"{node.host}:{node.port}"
 
     def open(self) -> bytes:
-        from semroute.stores._redis_slots import routed, slot_of
+        from semroute.stores._redis.slots import routed, slot_of
 
         steps = routed(self._cluster.nodes.owners, slot_of(self._name), self._agreement())
         self._check_agreement(lambda: self._cluster.nodes.drive(steps))
@@ -123,7 +123,7 @@ class RedisClusterStore(ShardedStore):
         self._cluster.close()
 
     async def aopen(self) -> bytes:
-        from semroute.stores._redis_slots import routed, slot_of
+        from semroute.stores._redis.slots import routed, slot_of
 
         nodes = await self._cluster.loops.current()
         try:
@@ -166,7 +166,7 @@ class _Cluster:
     def __init__(self, location: RedisLocation) -> None:
         self._location = location
         self._nodes: Nodes | None = None
-        self._loops: _redis_clients.Loops[LoopNodes] | None = None
+        self._loops: clients.Loops[LoopNodes] | None = None
 
     @property
     def nodes(self) -> Nodes:
@@ -175,15 +175,15 @@ class _Cluster:
         return self._nodes
 
     @property
-    def loops(self) -> _redis_clients.Loops[LoopNodes]:
+    def loops(self) -> clients.Loops[LoopNodes]:
         if self._loops is None:
             raise StoreError(f"{self._location} has no connections yet")
         return self._loops
 
-    def make(self, limits: _redis_clients.Limits) -> None:
+    def make(self, limits: clients.Limits) -> None:
         """Make the connections, unless a logical shard before has done so."""
-        from semroute.stores import _redis_clients, _redis_nodes
-        from semroute.stores._redis_slots import Node, Owners
+        from semroute.stores._redis import clients, nodes
+        from semroute.stores._redis.slots import Node, Owners
 
         if self._nodes is not None:
             return
@@ -192,11 +192,9 @@ class _Cluster:
         def at(node: Node) -> RedisLocation:
             return dataclasses.replace(self._location, hosts=((node.host, node.port),))
 
-        self._nodes = _redis_nodes.Nodes(owners, lambda node: _redis_clients.make_connections(at(node), limits))
-        make = functools.partial(
-            _redis_nodes.LoopNodes, owners, lambda node: _redis_clients.make_loop_connections(at(node), limits)
-        )
-        self._loops = _redis_clients.Loops(make)
+        self._nodes = nodes.Nodes(owners, lambda node: clients.make_connections(at(node), limits))
+        make = functools.partial(nodes.LoopNodes, owners, lambda node: clients.make_loop_connections(at(node), limits))
+        self._loops = clients.Loops(make)
 
     def close(self) -> None:
         self.nodes.close()
@@ -214,9 +212,9 @@ class LogicalShard(RedisStore):
         self._cluster = cluster
         super().__init__(url, shard=shard, **options)
 
-    def _links(self, limits: _redis_clients.Limits) -> tuple[Link, LoopLinks]:
-        from semroute.stores._redis_nodes import SlotConnections, SlotLoops
-        from semroute.stores._redis_slots import slot_of
+    def _links(self, limits: clients.Limits) -> tuple[Link, LoopLinks]:
+        from semroute.stores._redis.nodes import SlotConnections, SlotLoops
+        from semroute.stores._redis.slots import slot_of
 
         self._cluster.make(limits)
         slot = slot_of(self.shard)

@@ -15,13 +15,14 @@ from semroute.breaker import Breaker
 from semroute.codec import encode_answer
 from semroute.entry import Alias
 from semroute.errors import ConfigError, StoreError
-from semroute.stores import Epochs, Sizing, _joining, _sharded_flow, _sharded_hits, _sharded_lease, _up_to_date
-from semroute.stores._fleet import Fleet, Performer
-from semroute.stores._membership import Notes
-from semroute.stores._papers import UNNAMED
-from semroute.stores._placement import Placement
-from semroute.stores._shard import Deed, Shard
-from semroute.stores._sizing import StoreSize
+from semroute.stores import Epochs, Sizing
+from semroute.stores._fleet import flow, hits, joining, lease, up_to_date
+from semroute.stores._fleet.checks import checked_ring, checked_store, unnamed
+from semroute.stores._fleet.fleet import Fleet, Performer
+from semroute.stores._fleet.placement import Placement
+from semroute.stores._fleet.shard import Deed, Shard
+from semroute.stores._fleet.walk import Walk
+from semroute.stores.capabilities import Notes, StoreSize
 from semroute.stores.ring import HashRing
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
     from semroute.breaker import State
     from semroute.entry import Address, Candidate, Entry, FloatVector, Found, Selector
     from semroute.stores import ShardHealth, Store
-    from semroute.stores._lease import Claim
-    from semroute.stores._membership import Members
-    from semroute.stores._shard import ShardStore
+    from semroute.stores._fleet.membership import Members
+    from semroute.stores.capabilities import Claim
 
 _LOG: Final = logging.getLogger("semroute.stores")
 
@@ -81,14 +81,14 @@ class ShardedStore:
             raise ConfigError(f"deadline_s={deadline_s!r} is out of range: give up to 3600 seconds, or None for none")
         roster = None
         if not isinstance(shards, Mapping):
-            roster = _joining.Roster([repr(store) for store in shards] if places is None else list(places))
-            shards = _unnamed(shards, ring, roster.places)
-        placement = Placement(_checked_ring(shards, ring), replicas, {} if sub_shards is None else dict(sub_shards))
+            roster = joining.Roster([repr(store) for store in shards] if places is None else list(places))
+            shards = unnamed(shards, ring, roster.places)
+        placement = Placement(checked_ring(shards, ring), replicas, {} if sub_shards is None else dict(sub_shards))
         self._told = on_change
         slots = [
             Shard(
                 name,
-                _checked_store(name, store),
+                checked_store(name, store),
                 Breaker(name, self._changed, failures_to_open=failures_to_open, cooldown_s=cooldown_s, clock=clock),
                 deadline_s,
             )
@@ -141,7 +141,7 @@ class ShardedStore:
         Until the change is settled, what is not found where the new list puts it is looked for where the former one
         did. Raises StoreError unless every shard answers, ConfigError for shards that cannot be one fleet.
         """
-        steps = _joining.adopt_list(self._fleet, {} if weights is None else weights)
+        steps = joining.adopt_list(self._fleet, {} if weights is None else weights)
         members = self._performer.drive(steps)
         self.open()
         return members
@@ -152,12 +152,12 @@ class ShardedStore:
         Raises StoreError where another list holds by now, or a shard does not answer.
         """
         self.open()
-        return self._performer.drive(_joining.settle_list(self._fleet, members))
+        return self._performer.drive(joining.settle_list(self._fleet, members))
 
     def usable(self) -> dict[str, str]:
         """Bring every shard of the list up to date, and return why those cannot be used that cannot."""
         self.open()
-        ready = {name: self._performer.drive(_sharded_flow.usable(self._fleet, name)) for name in self.ring.names}
+        ready = {name: self._performer.drive(flow.usable(self._fleet, name)) for name in self.ring.names}
         return {name: self._fleet.complaint([name]) for name, is_ready in ready.items() if not is_ready}
 
     def teach(self, store: Epochs) -> None:
@@ -166,8 +166,8 @@ class ShardedStore:
         A store that is a shard under another name is refused too.
         """
         note = store.note() if isinstance(store, Notes) else None
-        self._performer.drive(_joining.check_left(self._fleet, note))
-        store.adopt(self._performer.drive(_up_to_date.state_of_all(self._fleet)))
+        self._performer.drive(joining.check_left(self._fleet, note))
+        store.adopt(self._performer.drive(up_to_date.state_of_all(self._fleet)))
 
     def watch(self, on_change: Callable[[str, State, str], None]) -> None:
         """Tell somebody of breakers, with the name of the part in front ("shard s00"), instead of the log."""
@@ -191,37 +191,35 @@ class ShardedStore:
         return tuple(shard.health(shares.get(shard.name, 0.0)) for shard in self._fleet.slots)
 
     def open(self) -> bytes:
-        return self._performer.drive(_up_to_date.open_all(self._fleet))
+        return self._performer.drive(up_to_date.open_all(self._fleet))
 
     def get(self, address: Address, *, now: float) -> Found:
-        call = _sharded_hits.short_way(self._fleet, address, now)
-        found = None if call is None else _sharded_hits.read(self._fleet, call, self._performer.make(call))
-        return self._performer.drive(_sharded_flow.get(self._fleet, address, now)) if found is None else found
+        call = hits.short_way(self._fleet, address, now)
+        found = None if call is None else hits.read(self._fleet, call, self._performer.make(call))
+        return self._performer.drive(flow.get(self._fleet, address, now)) if found is None else found
 
     def search(
         self, address: Address, vector: FloatVector, *, embedder: str, k: int, now: float
     ) -> Sequence[Candidate]:
-        return self._performer.drive(
-            _sharded_flow.search(self._fleet, address, vector, embedder=embedder, k=k, now=now)
-        )
+        return self._performer.drive(flow.search(self._fleet, address, vector, embedder=embedder, k=k, now=now))
 
     def put(self, record: Entry | Alias) -> bool:
         _check_storable(record)
-        return self._performer.drive(_sharded_flow.put(self._fleet, record))
+        return self._performer.drive(flow.put(self._fleet, record))
 
     def delete(self, selector: Selector) -> int:
-        return self._performer.drive(_sharded_flow.delete(self._fleet, selector))
+        return self._performer.drive(flow.delete(self._fleet, selector))
 
     def scan(self) -> Iterator[Entry]:
         """Iterate over all entries once, whatever shards they are on.
 
         Raises StoreError at the end where so many shards failed that entries may be missing.
         """
-        walk = _Walk(self._fleet)
+        walk = Walk(self._fleet)
         self.open()
         for name in self.ring.names:
             shard = self._fleet.shards[name]
-            if not self._performer.drive(_sharded_flow.usable(self._fleet, name)):
+            if not self._performer.drive(flow.usable(self._fleet, name)):
                 walk.skip(name)
                 continue
             try:
@@ -243,46 +241,44 @@ class ShardedStore:
 
     def size(self) -> StoreSize:
         """Add up what the shards that answer hold, each entry counted once; raises StoreError."""
-        return _sum(self._performer.drive(_sharded_flow.ask_all(self._fleet, _SIZE)), self.replicas)
+        return _sum(self._performer.drive(flow.ask_all(self._fleet, _SIZE)), self.replicas)
 
     def acquire(self, address: Address, token: str, *, ttl_s: float) -> Claim:
         """Take the lease of a key from the shard that keeps it; see `Lease`, and so for the next two."""
-        return self._performer.drive(_sharded_lease.acquire(self._fleet, address, token, ttl_s))
+        return self._performer.drive(lease.acquire(self._fleet, address, token, ttl_s))
 
     def renew(self, address: Address, token: str, *, ttl_s: float) -> bool:
-        return self._performer.drive(_sharded_lease.renew(self._fleet, address, token, ttl_s))
+        return self._performer.drive(lease.renew(self._fleet, address, token, ttl_s))
 
     def release(self, address: Address, token: str, *, declined_s: float = 0.0) -> bool:
-        return self._performer.drive(_sharded_lease.release(self._fleet, address, token, declined_s))
+        return self._performer.drive(lease.release(self._fleet, address, token, declined_s))
 
     async def aopen(self) -> bytes:
-        return await self._performer.adrive(_up_to_date.open_all(self._fleet))
+        return await self._performer.adrive(up_to_date.open_all(self._fleet))
 
     async def aget(self, address: Address, *, now: float) -> Found:
-        call = _sharded_hits.short_way(self._fleet, address, now)
-        found = None if call is None else _sharded_hits.read(self._fleet, call, await self._performer.amake(call))
-        return await self._performer.adrive(_sharded_flow.get(self._fleet, address, now)) if found is None else found
+        call = hits.short_way(self._fleet, address, now)
+        found = None if call is None else hits.read(self._fleet, call, await self._performer.amake(call))
+        return await self._performer.adrive(flow.get(self._fleet, address, now)) if found is None else found
 
     async def asearch(
         self, address: Address, vector: FloatVector, *, embedder: str, k: int, now: float
     ) -> Sequence[Candidate]:
-        return await self._performer.adrive(
-            _sharded_flow.search(self._fleet, address, vector, embedder=embedder, k=k, now=now)
-        )
+        return await self._performer.adrive(flow.search(self._fleet, address, vector, embedder=embedder, k=k, now=now))
 
     async def aput(self, record: Entry | Alias) -> bool:
         _check_storable(record)
-        return await self._performer.adrive(_sharded_flow.put(self._fleet, record))
+        return await self._performer.adrive(flow.put(self._fleet, record))
 
     async def adelete(self, selector: Selector) -> int:
-        return await self._performer.adrive(_sharded_flow.delete(self._fleet, selector))
+        return await self._performer.adrive(flow.delete(self._fleet, selector))
 
     async def ascan(self) -> AsyncIterator[Entry]:
-        walk = _Walk(self._fleet)
+        walk = Walk(self._fleet)
         await self.aopen()
         for name in self.ring.names:
             shard = self._fleet.shards[name]
-            if not await self._performer.adrive(_sharded_flow.usable(self._fleet, name)):
+            if not await self._performer.adrive(flow.usable(self._fleet, name)):
                 walk.skip(name)
                 continue
             try:
@@ -303,16 +299,16 @@ class ShardedStore:
         self._fleet.forget()
 
     async def asize(self) -> StoreSize:
-        return _sum(await self._performer.adrive(_sharded_flow.ask_all(self._fleet, _SIZE)), self.replicas)
+        return _sum(await self._performer.adrive(flow.ask_all(self._fleet, _SIZE)), self.replicas)
 
     async def aacquire(self, address: Address, token: str, *, ttl_s: float) -> Claim:
-        return await self._performer.adrive(_sharded_lease.acquire(self._fleet, address, token, ttl_s))
+        return await self._performer.adrive(lease.acquire(self._fleet, address, token, ttl_s))
 
     async def arenew(self, address: Address, token: str, *, ttl_s: float) -> bool:
-        return await self._performer.adrive(_sharded_lease.renew(self._fleet, address, token, ttl_s))
+        return await self._performer.adrive(lease.renew(self._fleet, address, token, ttl_s))
 
     async def arelease(self, address: Address, token: str, *, declined_s: float = 0.0) -> bool:
-        return await self._performer.adrive(_sharded_lease.release(self._fleet, address, token, declined_s))
+        return await self._performer.adrive(lease.release(self._fleet, address, token, declined_s))
 
     def _changed(self, name: str, state: State, reason: str) -> None:
         if self._told is not None:
@@ -325,66 +321,6 @@ class ShardedStore:
                 _LOG.warning("shard %s answers again", name)
             case "half_open":
                 _LOG.info("shard %s is tried again", name)
-
-
-class _Walk:
-    """One scan over all shards: what was seen, and which shards failed."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-        self._seen: set[str] = set()
-        self._failed: list[str] = []
-
-    def is_new(self, entry: Entry) -> bool:
-        before = len(self._seen)
-        self._seen.add(entry.id)
-        return len(self._seen) > before
-
-    def skip(self, name: str) -> None:
-        self._failed.append(name)
-
-    def fail(self, name: str, error: StoreError) -> None:
-        self._failed.append(name)
-        self._fleet.shards[name].broke(str(error))
-
-    def end(self) -> None:
-        """Raise StoreError where an entry may have been on failed shards only."""
-        if len(self._failed) >= self._fleet.placement.replicas:
-            raise StoreError(f"entries are missing from this scan: {self._fleet.complaint(self._failed)}")
-
-
-def _checked_ring(shards: Mapping[str, Store], ring: HashRing | None) -> HashRing:
-    made = HashRing(list(shards)) if ring is None else ring
-    if set(made.names) != set(shards):
-        raise ConfigError(f"the ring is made of {', '.join(made.names)}, the stores are those of {', '.join(shards)}")
-    names: dict[int, str] = {}
-    for name, store in shards.items():
-        twin = names.setdefault(id(store), name)
-        if twin != name:
-            raise ConfigError(f"shards {twin!r} and {name!r} are one and the same store: give each its own")
-    return made
-
-
-def _unnamed(stores: Sequence[Store], ring: HashRing | None, places: Sequence[str]) -> dict[str, Store]:
-    """Give stores names for the time until they are asked for their own."""
-    if ring is not None:
-        raise ConfigError("give a ring with stores by name only: shards that name themselves keep their weights too")
-    if not stores or len(places) != len(stores):
-        raise ConfigError(f"{len(stores)} stores at {len(places)} places: give at least one, and a place for each")
-    for store in stores:
-        if not isinstance(store, Notes):
-            raise ConfigError(f"{store!r} cannot keep its own name: give stores by name, as a mapping")
-    return {f"{UNNAMED}{number}": store for number, store in enumerate(stores)}
-
-
-def _checked_store(name: str, store: Store) -> ShardStore:
-    if not isinstance(store, Epochs):
-        raise ConfigError(
-            f"{store!r} cannot be shard {name!r}: it has no epochs() and adopt(), so that it could "
-            "not take over invalidations after it was away"
-        )
-    shard: ShardStore = store
-    return shard
 
 
 def _check_storable(record: Entry | Alias) -> None:

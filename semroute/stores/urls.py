@@ -23,11 +23,11 @@ def open_store(target: str | Path | None, *, max_entries: int, max_bytes: int, c
     """
     scheme = target.split("://", 1)[0] if isinstance(target, str) and "://" in target else "sqlite"
     if isinstance(target, str) and scheme in _REDIS:
-        from semroute.stores._redis_location import parse_redis_url
-        from semroute.stores._redis_notes import RedisShard
+        from semroute.stores._redis.location import parse_redis_url
+        from semroute.stores.redis import RedisStore
         from semroute.stores.redis_cluster import RedisClusterStore
 
-        kind = RedisClusterStore if parse_redis_url(target).is_cluster else RedisShard
+        kind = RedisClusterStore if parse_redis_url(target).is_cluster else RedisStore
         return kind(target, max_entries=max_entries, max_bytes=max_bytes, clock=clock)
     if scheme not in ("sqlite", "memory"):
         raise ConfigError(f"no store speaks {scheme}://; give redis://HOST:6379, sqlite:///PATH, memory:// or a path")
@@ -66,7 +66,7 @@ def open_ring(
 def place_of(target: str | Path | None) -> str:
     """Say for a person where a store is: the path of a file, or a URL without credentials. Raises ConfigError."""
     if isinstance(target, str) and target.split("://", 1)[0] in _REDIS:
-        from semroute.stores._redis_location import DEFAULT_SHARD, parse_redis_url
+        from semroute.stores._redis.location import DEFAULT_SHARD, parse_redis_url
 
         server = parse_redis_url(target)
         return str(server) if server.shard == DEFAULT_SHARD else f"{server}?shard={server.shard}"
@@ -78,6 +78,6 @@ def path_of(target: str | Path | None) -> Path | None:
     """Return the file of an embedded store; None for any other store. Raises ConfigError."""
     if isinstance(target, str) and target.split("://", 1)[0] in _REDIS:
         return None
-    from semroute.stores._sqlite_location import parse_location
+    from semroute.stores._sqlite.location import parse_location
 
     return parse_location(target).path

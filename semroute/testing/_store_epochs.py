@@ -16,7 +16,7 @@ from semroute.testing.entries import EMBEDDER, NOW, make_address, make_alias, ma
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from semroute.stores._shard import ShardStore
+    from semroute.stores._fleet.shard import ShardStore
 
 X, Y = frozenset({"x"}), frozenset({"y"})
 

@@ -11,7 +11,7 @@ import pytest
 
 from semroute.entry import Answer, Selector
 from semroute.errors import StoreError
-from semroute.stores._sizing import Sizing, StoreSize
+from semroute.stores.capabilities import Sizing, StoreSize
 from semroute.stores.embedded import EmbeddedStore
 from semroute.testing.entries import HOUR_S, NOW, make_alias, make_entry
 from semroute.testing.store_suite import get, queries, search

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semroute.stores._matrix import Matrix, MatrixCache
+from semroute.stores._sqlite.matrix import Matrix, MatrixCache
 from semroute.testing.entries import NOW
 
 

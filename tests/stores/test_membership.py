@@ -112,7 +112,7 @@ class TestNames:
     def test_two_clients_that_found_a_fleet_at_once_in_another_order_agree(self, fleet: Open, tmp_path: Path) -> None:
         first, second = EmbeddedStore(tmp_path / "a.db"), EmbeddedStore(tmp_path / "b.db")
         # Each has named the store that it was given first before it saw the other's.
-        from semroute.stores._membership import new_papers, write_papers
+        from semroute.stores._fleet.membership import new_papers, write_papers
 
         for store in (first, second):
             assert store.keep_note(write_papers(new_papers("s00")), instead_of=None)

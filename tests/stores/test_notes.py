@@ -12,9 +12,9 @@ import pytest
 from semroute.entry import Selector
 from semroute.errors import ConfigError
 from semroute.stores import Moving, Notes
-from semroute.stores._membership import Members, Papers, free_names, read_papers, write_papers
-from semroute.stores._redis_notes import RedisShard
+from semroute.stores._fleet.membership import Members, Papers, free_names, read_papers, write_papers
 from semroute.stores.embedded import EmbeddedStore
+from semroute.stores.redis import RedisStore
 from semroute.testing.entries import NOW, make_address, make_alias, make_entry
 from semroute.testing.redis_stack import RedisNode
 
@@ -36,7 +36,7 @@ def make(
             made.append(EmbeddedStore(tmp_path / "a.db", clock=lambda: NOW))
         else:
             settings: dict[str, Any] = {"shard": shard, "timeout_s": 20.0, "connect_timeout_s": 20.0}
-            made.append(RedisShard(redis_node.url, clock=lambda: NOW, **settings))
+            made.append(RedisStore(redis_node.url, clock=lambda: NOW, **settings))
         return made[-1]
 
     yield open_one

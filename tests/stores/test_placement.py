@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semroute.errors import ConfigError
-from semroute.stores._placement import Placement
+from semroute.stores._fleet.placement import Placement
 from semroute.stores.ring import HashRing
 from semroute.testing.entries import digest, make_address, make_alias, make_entry
 

@@ -16,7 +16,7 @@ import redis
 from semroute.entry import Entry, Selector
 from semroute.errors import ConfigError, StoreError
 from semroute.stores import Lease, Store
-from semroute.stores._redis_slots import slot_of, spread_names
+from semroute.stores._redis.slots import slot_of, spread_names
 from semroute.stores.redis import RedisStore
 from semroute.stores.redis_cluster import LogicalShard, RedisClusterStore
 from semroute.stores.urls import open_store

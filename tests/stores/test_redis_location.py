@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from semroute.errors import ConfigError
-from semroute.stores._redis_location import RedisLocation, parse_redis_url
+from semroute.stores._redis.location import RedisLocation, parse_redis_url
 from semroute.stores.redis import RedisStore
 from semroute.stores.urls import open_store
 

@@ -14,8 +14,8 @@ import pytest
 
 from semroute.entry import Entry, Selector
 from semroute.errors import ConfigError
-from semroute.stores._redis_notes import RedisShard
 from semroute.stores.rebalance import Progress, rebalance
+from semroute.stores.redis import RedisStore
 from semroute.stores.sharded import ShardedStore
 from semroute.testing.entries import EMBEDDER, NOW
 from semroute.testing.redis_stack import RedisNode, redis_stack
@@ -63,7 +63,7 @@ def ring(nodes: list[RedisNode]) -> Iterator[Open]:
         urls = [one if isinstance(one, str) else nodes[one].url for one in which]
         settings: dict[str, Any] = {"clock": clock, "timeout_s": 20.0, "connect_timeout_s": 20.0}
         made.append(
-            ShardedStore([RedisShard(url, **settings) for url in urls], places=urls, deadline_s=None, **options)
+            ShardedStore([RedisStore(url, **settings) for url in urls], places=urls, deadline_s=None, **options)
         )
         return made[-1]
 
@@ -162,7 +162,7 @@ def test_a_command_that_is_killed_and_run_again_ends_with_every_entry_in_its_pla
     urls = [part for node in nodes for part in ("--store", node.url)]
     command = [sys.executable, "-c", "from semroute.cli.main import main; main()", "ring", "rebalance", *urls]
     came = grown.stores["s03"]
-    assert isinstance(came, RedisShard)
+    assert isinstance(came, RedisStore)
     with subprocess.Popen([*command, "--rate", "100"], stdout=subprocess.DEVNULL) as slow:
         while came.size().entries < 5:
             assert slow.poll() is None

@@ -6,7 +6,7 @@ import pytest
 
 from semroute.breaker import Breaker
 from semroute.errors import ConfigError, StoreError
-from semroute.stores._shard import Call, Deed, Done, Failed, Refused, Shard
+from semroute.stores._fleet.shard import Call, Deed, Done, Failed, Refused, Shard
 from semroute.stores.embedded import EmbeddedStore
 from semroute.testing.clock import FakeClock
 

@@ -10,7 +10,8 @@ import pytest
 
 from semroute.entry import Selector
 from semroute.errors import ConfigError
-from semroute.stores import EpochState, _sqlite_epochs
+from semroute.stores import EpochState
+from semroute.stores._sqlite import epochs
 from semroute.stores.embedded import EmbeddedStore
 from semroute.testing.entries import HOUR_S, NOW, make_entry
 from semroute.testing.store_suite import get
@@ -73,7 +74,7 @@ def test_what_is_forgotten_is_remembered_as_forgotten(store: EmbeddedStore, cloc
 def test_a_flood_of_invalidations_is_bounded_when_no_request_can_be_older(
     store: EmbeddedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_sqlite_epochs, "MOST_REMEMBERED", 100)
+    monkeypatch.setattr(epochs, "MOST_REMEMBERED", 100)
     for number in range(300):
         store.delete(Selector(frozenset({f"entry {number}"})))
     assert len(store.epochs().invalidations) == 300

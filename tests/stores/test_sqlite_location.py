@@ -6,7 +6,7 @@ import platformdirs
 import pytest
 
 from semroute.errors import ConfigError
-from semroute.stores._sqlite_location import parse_location
+from semroute.stores._sqlite.location import parse_location
 
 
 def test_three_slashes_are_relative_and_four_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,66 @@
+"""Everything that the flow decides by, in one object that can be exchanged between two requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from semroute.admission import AdmissionLimits
+from semroute.cacheability import CacheabilityLimits
+from semroute.freshness import LIFETIMES
+from semroute.gate import Gate, Policy, open_gate
+
+if TYPE_CHECKING:
+    from semroute.guards import Estimator, Guard
+    from semroute.router.decision import RoutingDecision, Staleness
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Policy, guards, limits and lifetimes."""
+
+    policy: Policy
+    guards: tuple[Guard, ...]
+    cacheability: CacheabilityLimits = field(default_factory=CacheabilityLimits)
+    admission: AdmissionLimits = field(default_factory=AdmissionLimits)
+    lifetimes: Mapping[Staleness, timedelta | None] = field(default_factory=lambda: LIFETIMES)
+    verifier: Estimator | None = None
+    """Asked last how likely a candidate's answer is right; it stands for the guards where the gate says so."""
+    keeps_guards: bool = False
+    """Ask the guards whatever the gate says: the application has chosen them."""
+    require_scope: bool = False
+    """Treat a request without any scope as Bypass."""
+    k: int = 5
+    """How many candidates the semantic tier looks at."""
+
+    @property
+    def version(self) -> str:
+        """Name what decides about a hit: an alias that was made under another version is looked at again."""
+        return self.policy.version if self.verifier is None else f"{self.policy.version} {self.verifier.digest}"
+
+    def gate(self, decision: RoutingDecision | None, embedder: str | None = None) -> Gate:
+        """Return what a decision leads to; None stands for a router that failed.
+
+        The verifier counts only for similarities of the embedder that it was fitted on.
+        """
+        return open_gate(decision, self.policy, has_verifier=self._estimates(embedder))
+
+    def asked(self, gate: Gate, embedder: str | None) -> tuple[Guard, ...]:
+        """Return the guards that are asked about a candidate behind a gate, in turn."""
+        guards = self.guards if gate.requires_guards or self.keeps_guards else ()
+        return (*guards, self.verifier) if self.verifier is not None and self._estimates(embedder) else guards
+
+    def has_another_verifier(self, embedder: str | None) -> bool:
+        """Say whether a verifier stands, and not the one that the policy was tuned with.
+
+        Without any the gate itself stays strict; another one's probabilities mean something else.
+        """
+        tuned_with = self.policy.verifier
+        if tuned_with is None or self.verifier is None or not self._estimates(embedder):
+            return False
+        return self.verifier.digest != tuned_with
+
+    def _estimates(self, embedder: str | None) -> bool:
+        return self.verifier is not None and self.verifier.embedder in (None, embedder)

@@ -1,0 +1,1 @@
+"""The rooms behind `EmbeddedStore`: one SQLite file, and its vectors in memory."""
