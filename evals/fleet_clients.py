@@ -130,7 +130,7 @@ def ask_as_told(task: Task) -> Tally:
             tally.lookups += 1
             try:
                 served = _served(cache, key, tally, task.model_s)
-            except Exception:
+            except Exception:  # a cache must raise nothing at all: whatever it is, it is counted
                 tally.errors += 1
                 continue
             if served is not None:

@@ -197,7 +197,7 @@ def _count(cache: SemanticCache, keys: Sequence[Key], gone: set[Key]) -> _Tally:
     for key in keys:
         try:
             result = cache.lookup(key.request(cache))
-        except Exception:
+        except Exception:  # a cache must raise nothing at all: whatever it is, it is counted
             tally.errors += 1
             continue
         if isinstance(result, Hit):

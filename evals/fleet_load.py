@@ -208,7 +208,7 @@ class Load:
         try:
             served = await aask(self.cache, key)
             error = ""
-        except Exception as raised:
+        except Exception as raised:  # a cache must raise nothing at all: whatever it is, it is reported
             served, error = None, repr(raised)
         phase.samples.append(Sample(key, began, time.perf_counter() - began, served, error))
 

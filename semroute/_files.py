@@ -17,6 +17,6 @@ def replace_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException:  # an interrupt too: no half-written file stays behind
         Path(name).unlink(missing_ok=True)
         raise

@@ -61,7 +61,7 @@ class Aliases:
     def _store_one(self, alias: Alias) -> None:
         try:
             self._store.put(alias)
-        except Exception as error:
+        except Exception as error:  # a store may be the user's code, and an alias costs nobody a hit
             self._failed(error)
         finally:
             self._arrived(alias.address.exact)

@@ -110,7 +110,7 @@ def _work(jobs: queue.Queue[Callable[[], object] | None], pause_s: float) -> Non
             if job is None:
                 return
             job()
-        except Exception:
+        except Exception:  # any job's, the user's store among them: the thread must live on for the others
             logger.exception("a background write failed")
         finally:
             jobs.task_done()

@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from semroute import flow
+from semroute._closing import Closing
 from semroute.background import Writer
 from semroute.binding import bound
 from semroute.config import Settings
@@ -24,15 +24,17 @@ from semroute.flights import Flights
 from semroute.gate import Policy
 from semroute.keyring import Keyring
 from semroute.leading import leading_of
+from semroute.ledger import CostLedger
 from semroute.pending import Pending
 from semroute.prices import priced
 from semroute.rehearsal import Recorder, StepRecord, Trace
 from semroute.request import Digests, Request
 from semroute.result import Explanation, Hit, Lookup, Miss, NotStored, Queued, Stored, Update
+from semroute.router import Reconsidering
 from semroute.router.rules import RuleRouter
 from semroute.selection import Selection
 from semroute.steps import Get, Step, StepFailed
-from semroute.telemetry import Counters, Event, FeedbackEvent, LookupEvent, Stats, UpdateEvent
+from semroute.telemetry import CallEvent, Counters, Event, FeedbackEvent, LookupEvent, Stats, UpdateEvent
 from semroute.trail import Trail
 from semroute.withholding import Withholding
 
@@ -43,13 +45,14 @@ if TYPE_CHECKING:
     from semroute.leading import Lead
     from semroute.prices import Price
     from semroute.router import Router
+    from semroute.router.catalog import ModelCatalog
     from semroute.stores import Store, StoreSize
     from semroute.telemetry import Listener
 
-_OnTheWay: TypeAlias = tuple[Request, str, Trail]
+_OnTheWay: TypeAlias = tuple[str, Trail]
 
 
-class SemanticCache:
+class SemanticCache(Closing):
     """Answers by exact key, and by meaning behind a gate and guards.
 
     `store` is a URL ("sqlite:///answers.db", "redis://host:6379", "memory://"), a path or a Store; None is the embedded
@@ -58,7 +61,8 @@ class SemanticCache:
     than the one it was fitted on, the lexical guards) and the built-in policy; `policy` may be the file that
     `semroute tune` wrote. `guards` of your own are always asked, and then no verifier stands behind them but the one
     that you give. `verifier` may be the file that `semroute verifier train` wrote, or False for none. A policy that
-    names another verifier than the one that stands is refused. `prices` lets hits say what they saved.
+    names another verifier than the one that stands is refused. `prices`, by
+    model or as a ModelCatalog, let hits and the ledger say what was spent and saved.
     With `mode="shadow"` nothing is served, and with `canary=0.1` a tenth of all questions: what would have been served
     to the others is taken down in a shadow log, for `semroute review`. Settings that are not given come from the
     environment and from semroute.toml (see `semroute.config.Settings`).
@@ -76,7 +80,7 @@ class SemanticCache:
         guards: Iterable[Guard] | None = None,
         verifier: NamedVerifier | None = None,
         policy: Policy | str | Path | None = None,
-        prices: Mapping[str, Price] | None = None,
+        prices: Mapping[str, Price] | ModelCatalog | None = None,
         listeners: Iterable[Listener] = (),
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
@@ -88,14 +92,14 @@ class SemanticCache:
         self.store = store_of(store, more_stores, self.settings, clock)
         self.embedder = default_embedder() if embedder is None else embedder
         self.router: Router = RuleRouter() if router is None else router
-        self.rules = rules_of(self.settings, policy, guards, verifier)
+        rules = rules_of(self.settings, policy, guards, verifier)
+        self.rules = replace(rules, reconsiders=isinstance(self.router, Reconsidering))
         self.flights = Flights()
-        self._prices = {} if prices is None else dict(prices)
         self._clock = clock
-        self._counters = Counters()
-        told = tuple(listeners)
+        self._counters, told = Counters(), tuple(listeners)
+        self.ledger = CostLedger.of(prices)
         self._withholding = Withholding(self.settings, told)
-        self._listeners: tuple[Listener, ...] = (self._counters, *told, *self._withholding.default_log)
+        self._listeners: tuple[Listener, ...] = (self._counters, self.ledger, *told, *self._withholding.default_log)
         self._driver = Driver(self.store, self.embedder, self.router, self._emit, self.settings.embed_deadline_s, clock)
         self._leading = leading_of(self.store, self._driver, self.settings, clock)
         self._writer = Writer(self.settings.write_queue)
@@ -125,9 +129,9 @@ class SemanticCache:
         try:
             digests = self._keyring.open()
         except StepFailed as failure:
-            return self._looked_up(_unopened(failure), None, began)
+            return self._looked_up(asked, _unopened(failure), None, began)
         steps, on_the_way = self._looking(asked, digests)
-        return self._looked_up(self._driver.drive(steps), on_the_way, began)
+        return self._looked_up(asked, self._driver.drive(steps), on_the_way, began)
 
     async def alookup(self, request: Request | str) -> Lookup:
         """Do what `lookup` does, without ever blocking the event loop."""
@@ -136,9 +140,9 @@ class SemanticCache:
         try:
             digests = await self._keyring.aopen()
         except StepFailed as failure:
-            return self._looked_up(_unopened(failure), None, began)
+            return self._looked_up(asked, _unopened(failure), None, began)
         steps, on_the_way = self._looking(asked, digests)
-        return self._looked_up(await self._driver.adrive(steps), on_the_way, began)
+        return self._looked_up(asked, await self._driver.adrive(steps), on_the_way, began)
 
     def update(self, request: Request | str, answer: Answer | str) -> Update:
         """Store the answer to a request that missed, where admission and freshness allow it.
@@ -159,6 +163,12 @@ class SemanticCache:
         except StepFailed as failure:
             return self._updated(NotStored(str(failure)))
         return self._updated(await self._driver.adrive(self._updating(asked, given, digests)))
+
+    def called(self, request: Request, answer: Answer) -> Answer:
+        """Count what a model was paid for an answer, and return the answer with its price; updates do so themselves."""
+        answer = priced(answer, self.ledger.prices)
+        self._emit(CallEvent(request, answer))
+        return answer
 
     def explain(self, request: Request | str) -> Trace:
         """Walk through a lookup as it would go; nothing is served, stored or counted.
@@ -197,7 +207,7 @@ class SemanticCache:
             return None
         words = digests.words(request)
         address = digests.address(request, words)
-        return self._leading.lead(words, address, self.rules) if self._withholding.serves(address) else None
+        return self._leading.lead(request, words, address, self.rules) if self._withholding.serves(address) else None
 
     async def alead(self, request: Request) -> Hit | Lead | None:
         """Do what `lead` does, without ever blocking the event loop."""
@@ -209,7 +219,11 @@ class SemanticCache:
             return None
         words = digests.words(request)
         address = digests.address(request, words)
-        return await self._leading.alead(words, address, self.rules) if self._withholding.serves(address) else None
+        return (
+            await self._leading.alead(request, words, address, self.rules)
+            if self._withholding.serves(address)
+            else None
+        )
 
     def land(self, lead: Lead, result: Update | None) -> None:
         """End a lead with what came of its update, None where there was no answer to store; returns at once."""
@@ -300,22 +314,6 @@ class SemanticCache:
         self._withholding.close()
         self._keyring.forget()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     def _delete(self, selector: Selector) -> int:
         """Remove entries, and what was taken down of them."""
         removed = self.store.delete(selector)
@@ -326,12 +324,12 @@ class SemanticCache:
         words = digests.words(asked)
         trail = Trail(digests.address(asked, words))
         trail.serves = self._withholding.serves(trail.address)
-        return flow.lookup(asked, words, trail, self.rules, self._clock()), (asked, words, trail)
+        return flow.lookup(asked, words, trail, self.rules, self._clock()), (words, trail)
 
     def _given(self, request: Request | str, answer: Answer | str) -> tuple[Request, Answer]:
         asked = self.request(request) if isinstance(request, str) else request
         given = Answer(answer) if isinstance(answer, str) else answer
-        return asked, priced(given, self._prices)
+        return asked, self.called(asked, given)
 
     def _updating(self, request: Request, answer: Answer, digests: Digests) -> Generator[Step, Any, Update]:
         exact, words = digests.address(request).exact, digests.words(request)
@@ -362,17 +360,17 @@ class SemanticCache:
             is_answered = False
         lead.land(is_answered=is_answered)
 
-    def _looked_up(self, result: Lookup, on_the_way: _OnTheWay | None, began: float) -> Lookup:
+    def _looked_up(self, asked: Request, result: Lookup, on_the_way: _OnTheWay | None, began: float) -> Lookup:
         """Note and return a result; one that shadow mode withholds becomes a miss."""
         if on_the_way is not None:
-            asked, words, trail = on_the_way
+            words, trail = on_the_way
             trail.result = result
             result = self._withholding.withheld(result, trail)
             if isinstance(result, Miss):
                 self._pending.add(trail)
             else:
                 self._take_down(asked, words, trail, None)
-        self._emit(LookupEvent(result, time.perf_counter() - began))
+        self._emit(LookupEvent(result, time.perf_counter() - began, asked.scope))
         return result
 
     def _take_down(self, asked: Request, words: str, trail: Trail, real_answer: Answer | None) -> None:

@@ -24,6 +24,7 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "is_refusal": (bool, NoneType),
     "usd": (float, int, NoneType),
     "latency_s": (float, int, NoneType),
+    "tier": (int, NoneType),
 }
 
 
@@ -50,6 +51,8 @@ def encode_answer(answer: Answer, *, max_bytes: int = MAX_ANSWER_BYTES) -> str:
         fields["usd"] = answer.usd
     if answer.latency_s is not None:
         fields["latency_s"] = answer.latency_s
+    if answer.tier is not None:
+        fields["tier"] = answer.tier
     return _dump(fields, max_bytes)
 
 
@@ -81,6 +84,7 @@ def decode_answer(text: str, *, max_bytes: int = MAX_ANSWER_BYTES) -> Answer:
         usage=_usage(fields.get("usage")),
         usd=fields.get("usd"),
         latency_s=fields.get("latency_s"),
+        tier=fields.get("tier"),
     )
 
 

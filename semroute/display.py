@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from semroute.result import Bypass, Hit, Miss
 
 if TYPE_CHECKING:
+    from semroute.ledger import CostLedger, Costs
     from semroute.rehearsal import Trace
     from semroute.result import Explanation, Lookup, Nearest, Saved, Verdict
 
@@ -64,6 +65,28 @@ def trace_page(trace: Trace) -> str:
     )
     table = f'<table style="border-collapse:collapse;margin:.4em 0 0"><tbody>{steps}</tbody></table>'
     return _card(trace.explanation, "", table)
+
+
+def ledger_page(ledger: CostLedger) -> str:
+    """Return a ledger as a table: a row for each model, and one for their sum; estimates are marked."""
+    names = ("calls", "hits", "spent", "saved by hits", "saved by routing")
+    head = "".join(f'<th style="{_CELL};text-align:right" scope="col">{name}</th>' for name in ("", *names))
+    rows = [*ledger.by_model().items(), ("in all", ledger.total())]
+    body = "".join(f'<tr style="background:none">{_costs(name, costs)}</tr>' for name, costs in rows)
+    return f'<table style="border-collapse:collapse"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _costs(name: str | None, costs: Costs) -> str:
+    mark = "≈ " if costs.is_estimate else ""
+    cells = (
+        f"{costs.calls:,}",
+        f"{costs.hits:,}",
+        f"{mark}${costs.spent_usd:,.4f}",
+        f"${costs.saved_by_hits_usd:,.4f}",
+        f"{mark}${costs.saved_by_routing_usd:,.4f}",
+    )
+    label = f'<th style="{_LABEL}" scope="row">{_text("(unnamed)" if name is None else name)}</th>'
+    return label + "".join(f'<td style="{_CELL};text-align:right">{cell}</td>' for cell in cells)
 
 
 def _card(explanation: Explanation, answer: str, below: str = "") -> str:

@@ -22,8 +22,9 @@ from semroute.errors import EmbedderError
 from semroute.gathering import Embedded, Gathering
 from semroute.guards import acheck
 from semroute.result import Verdict
+from semroute.router import Reconsidering, WaitingRouter
 from semroute.router.decision import RoutingDecision
-from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
+from semroute.steps import Embed, Get, Judge, Put, Reconsider, Route, Search, Step, StepFailed
 from semroute.stores import Health
 from semroute.telemetry import Event, FailureEvent, StateEvent
 
@@ -61,7 +62,8 @@ class Driver:
         self._embed_deadline_s = embed_deadline_s
         self._clock = clock
         self._breakers = {
-            part: Breaker(part, self._changed, clock=breaker_clock) for part in ("store", "embedder", "router", "lease")
+            part: Breaker(part, self._changed, clock=breaker_clock)
+            for part in ("store", "embedder", "router", "second look", "lease")
         }
         if isinstance(store, Health):  # it guards its shards itself: one that is dead must not cost the others
             for part in ("store", "lease"):
@@ -114,6 +116,8 @@ class Driver:
                 return self._judge(guards, query, candidate)
             case Route():
                 return self._route(step)
+            case Reconsider():
+                return self._reconsider(step)
 
     async def aperform(self, step: Step) -> Any:
         match step:
@@ -134,17 +138,40 @@ class Driver:
             case Judge(guards, query, candidate):
                 return await self._ajudge(guards, query, candidate)
             case Route():
-                return self._route(step)
+                return await self._aroute(step)
+            case Reconsider():
+                return await self._areconsider(step)
 
     def _route(self, step: Route) -> RoutingDecision:
         return self.guarded("router", lambda: checked(self._router.route(step.request, step.vector), RoutingDecision))
+
+    async def _aroute(self, step: Route) -> RoutingDecision:
+        router = self._router
+        if not isinstance(router, WaitingRouter):
+            return self._route(step)
+        decision = await self.aguarded("router", lambda: router.aroute(step.request, step.vector))
+        return checked(decision, RoutingDecision)
+
+    def _reconsider(self, step: Reconsider) -> RoutingDecision:
+        router = self._router
+        if not isinstance(router, Reconsidering):
+            return step.decision
+        asked = (step.request, step.vector, step.decision, step.similarity)
+        return self.guarded("second look", lambda: checked(router.reconsider(*asked), RoutingDecision))
+
+    async def _areconsider(self, step: Reconsider) -> RoutingDecision:
+        router = self._router
+        if not isinstance(router, Reconsidering):
+            return step.decision
+        asked = (step.request, step.vector, step.decision, step.similarity)
+        return checked(await self.aguarded("second look", lambda: router.areconsider(*asked)), RoutingDecision)
 
     def _judge(self, guards: tuple[Guard, ...], query: str, candidate: Candidate) -> tuple[Verdict, ...]:
         verdicts: list[Verdict] = []
         for guard in guards:
             try:
                 verdict = checked(guard.check(query, candidate), Verdict)
-            except Exception as error:
+            except Exception as error:  # a guard may be the user's code: what it cannot verify is refused
                 verdict = self._unverified(guard, error)
             verdicts.append(verdict)
             if not verdict.passed:
@@ -156,7 +183,7 @@ class Driver:
         for guard in guards:
             try:
                 verdict = checked(await acheck(guard, query, candidate), Verdict)
-            except Exception as error:
+            except Exception as error:  # as above
                 verdict = self._unverified(guard, error)
             verdicts.append(verdict)
             if not verdict.passed:
@@ -173,7 +200,7 @@ class Driver:
         breaker = self._allowed(part)
         try:
             result = act()
-        except Exception as error:
+        except Exception as error:  # fail open: store, embedder and router may be the user's code
             raise self._failed(breaker, error) from error
         breaker.succeeded()
         return result
@@ -182,7 +209,7 @@ class Driver:
         breaker = self._allowed(part)
         try:
             result = await act()
-        except Exception as error:
+        except Exception as error:  # fail open, as above
             raise self._failed(breaker, error) from error
         breaker.succeeded()
         return result
@@ -215,7 +242,7 @@ class Driver:
             vectors = dict(zip(fitting, map(self._checked, self._embedder.embed(fitting)), strict=True))
             identity = self._embedder.identity
             return [(vectors[text], identity) if text in vectors else None for text in texts]
-        except Exception as error:
+        except Exception as error:  # an embedder may be the user's code; each caller gets the error of its own text
             return [error] if len(texts) == 1 else [self._embed_each([text])[0] for text in texts]
 
     def _checked(self, vector: FloatVector) -> FloatVector:

@@ -43,6 +43,8 @@ class Answer:
     """What the call cost, in US dollars, where that is known."""
     latency_s: float | None = None
     """How long the model took, in seconds: what a hit saves."""
+    tier: int | None = None
+    """How strong the model is that answered, among those of a route group; None outside of one."""
 
 
 @dataclass(frozen=True, slots=True)

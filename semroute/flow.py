@@ -8,25 +8,25 @@ models or clocks. Everything fails open: to the model, never to a wider scope.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from semroute.admission import admit
 from semroute.cacheability import Cacheability
 from semroute.entry import Address, Alias, Answer, Candidate, Entry, Found
+from semroute.explaining import explain_hit, quoted, why_none
 from semroute.result import (
-    Explanation,
     Hit,
     Lookup,
     Nearest,
     NotStored,
-    Saved,
     Stored,
     Update,
     Verdict,
     least_p,
 )
-from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
+from semroute.steps import Embed, Get, Judge, Put, Reconsider, Route, Search, Step, StepFailed
 
 if TYPE_CHECKING:
     from semroute.cacheability import Judgement
@@ -41,14 +41,33 @@ if TYPE_CHECKING:
 def lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float) -> Generator[Step, Any, Lookup]:
     """Look a request up: the exact tier, cacheability, then the semantic tier behind gate and guards.
 
-    `words` is the query as it is compared. The trail is filled on the way. The exact tier needs no rules in front:
-    what they bypass is never stored, so it cannot be found.
+    `words` is the query as it is compared. The trail is filled on the way. Where the model is to be called by the
+    decision (`request.is_routed`), there is one, unless the router failed.
     """
+    result: Lookup = yield from _lookup(request, words, trail, rules, now)
+    if not request.is_routed or isinstance(result, Hit):
+        return result
+    yield from _decide(request, words, trail, rules)
+    return replace(result, explanation=replace(result.explanation, decision=trail.decision))
+
+
+def _decide(request: Request, words: str, trail: Trail, rules: Rules) -> Generator[Step, Any, None]:
+    """Have the model chosen that is called: what was not asked on the way is asked now, and doubts are looked into."""
+    if trail.decision is None:
+        if trail.fits is None:
+            yield from _embed(trail, words)
+        yield from _route(trail, request)
+    if rules.reconsiders and trail.decision is not None and not rules.is_sure(trail.decision):
+        yield from _reconsider(trail, request, trail.decision, None)
+
+
+def _lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float) -> Generator[Step, Any, Lookup]:
+    """Look a request up. The exact tier needs no rules in front: what they bypass is never stored, nor found."""
     refusal = _reason_to_refuse(request, rules)
     if refusal is not None:
         return trail.bypass(refusal)
     found = yield from _get(trail)
-    if found is not None and found.entry is not None:
+    if found is not None and found.entry is not None and _is_strong_enough(found.entry, request.least_tier):
         hit = yield from _exact_hit(words, found.entry, found.alias, rules, now)
         if hit is not None:
             trail.entry = found.entry
@@ -69,18 +88,20 @@ def lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float)
             "give the cache that one (verifier=), or tune again with `semroute tune`"
         )
     trail.gate = rules.gate(trail.decision, trail.embedder)
-    if trail.gate.threshold is None:
+    if trail.gate.is_bypass:
         return trail.bypass(f"the router decided so: {trail.gate.threshold_from}")
-    return (yield from _semantic(words, trail, trail.gate, trail.gate.threshold, rules, now))
+    return (yield from _semantic(request, words, trail, trail.gate, rules, now))
 
 
-def answered(words: str, address: Address, rules: Rules, now: float) -> Generator[Get | Judge, Any, Hit | None]:
+def answered(
+    request: Request, words: str, address: Address, rules: Rules, now: float
+) -> Generator[Get | Judge, Any, Hit | None]:
     """Look once more into the exact tier alone, for a caller that has missed and waits for another's answer."""
     try:
         found: Found = yield Get(address)
     except StepFailed:
         return None
-    if found.entry is None:
+    if found.entry is None or not _is_strong_enough(found.entry, request.least_tier):
         return None
     return (yield from _exact_hit(words, found.entry, found.alias, rules, now))
 
@@ -186,12 +207,30 @@ def _route(trail: Trail, request: Request) -> Generator[Step, Any, None]:
         trail.failures.append(str(failure))
 
 
+def _reconsider(
+    trail: Trail, request: Request, decision: RoutingDecision, similarity: float | None
+) -> Generator[Step, Any, None]:
+    """Ask the router for a second look, at most once; where it fails the first one stands."""
+    if trail.is_reconsidered:
+        return
+    trail.is_reconsidered = True
+    try:
+        trail.decision = yield Reconsider(request, trail.vector, decision, similarity)
+    except StepFailed as failure:
+        trail.failures.append(str(failure))
+
+
+def _is_strong_enough(entry: Entry, least_tier: int) -> bool:
+    """Say whether an answer may be served in a route group: never one of a weaker model, or of an unknown one."""
+    return least_tier == 0 or (entry.answer.tier is not None and entry.answer.tier >= least_tier)
+
+
 def _exact_hit(
     words: str, entry: Entry, alias: Alias | None, rules: Rules, now: float
 ) -> Generator[Judge, Any, Hit | None]:
     """Serve what the exact tier holds; an alias only where the policy of today would still serve it."""
     if alias is None:
-        return Hit(entry.answer, _explain_hit("l1", "the same request was answered before", entry, now))
+        return Hit(entry.answer, explain_hit("l1", "the same request was answered before", entry, now))
     verdicts: tuple[Verdict, ...] = ()
     if alias.policy != rules.version:
         if rules.verifier is not None:  # the semantic tier asks it again, and makes the alias anew
@@ -204,7 +243,7 @@ def _exact_hit(
         verdicts = yield Judge(rules.guards, words, candidate)
         if not all(verdict.passed for verdict in verdicts):
             return None
-    explanation = _explain_hit(
+    explanation = explain_hit(
         "l1_alias",
         "the same words were served by this entry before",
         entry,
@@ -217,33 +256,65 @@ def _exact_hit(
 
 
 def _semantic(
-    words: str, trail: Trail, gate: Gate, threshold: float, rules: Rules, now: float
+    request: Request, words: str, trail: Trail, gate: Gate, rules: Rules, now: float
 ) -> Generator[Step, Any, Lookup]:
     """Search the partition and serve the best candidate that clears the gate and every guard."""
-    if trail.vector is None or trail.embedder is None:
-        return trail.miss("no vector")
-    try:
-        candidates: Sequence[Candidate] = yield Search(trail.address, trail.vector, trail.embedder, rules.k)
-    except StepFailed as failure:
-        trail.failures.append(str(failure))
-        return trail.miss(str(failure))
+    candidates = yield from _neighbours(trail, rules.k)
+    if candidates is None:
+        return trail.miss(trail.failures[-1])
     guards = rules.asked(gate, trail.embedder)
+    doubted, surest = _doubted(trail.decision, gate, rules, trail.embedder)
     for candidate in candidates:
-        if candidate.id == trail.address.exact:  # stored since the exact tier was read: the very same request
-            entry = yield from _fetch(trail, candidate.id)
-            if entry is not None:
-                return Hit(entry.answer, _explain_hit("l1", "the same request was just answered", entry, now))
-            continue
-        if not candidate.similarity >= threshold:
-            trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity))
-            continue
-        verdicts = gate.held((yield Judge(guards, words, candidate)))
-        trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity, verdicts))
-        if all(verdict.passed for verdict in verdicts):
-            hit = yield from _serve(words, candidate, verdicts, trail, rules, now)
+        if candidate.id == trail.address.exact:
+            hit = yield from _just_answered(request, trail, now)
             if hit is not None:
                 return hit
-    return trail.miss(_why_none(trail.considered, threshold))
+            continue
+        if not surest.reaches(candidate.similarity):
+            trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity))
+            continue
+        judged: tuple[Verdict, ...] = yield Judge(guards, words, candidate)
+        if doubted is not None and surest.lets_through(candidate, judged) and not gate.lets_through(candidate, judged):
+            yield from _reconsider(trail, request, doubted, candidate.similarity)
+            doubted, trail.gate = None, rules.gate(trail.decision, trail.embedder)
+            gate = surest = trail.gate
+            if gate.is_bypass:
+                return trail.bypass(f"the router decided so: {gate.threshold_from}")
+        verdicts = gate.held(judged) if gate.reaches(candidate.similarity) else ()
+        trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity, verdicts))
+        if gate.lets_through(candidate, judged):
+            hit = yield from _serve(request, words, candidate, verdicts, trail, rules, now)
+            if hit is not None:
+                return hit
+    return trail.miss(why_none(trail.considered, gate))
+
+
+def _neighbours(trail: Trail, k: int) -> Generator[Step, Any, Sequence[Candidate] | None]:
+    if trail.vector is None or trail.embedder is None:
+        return ()
+    try:
+        candidates: Sequence[Candidate] = yield Search(trail.address, trail.vector, trail.embedder, k)
+    except StepFailed as failure:
+        trail.failures.append(str(failure))
+        return None
+    return candidates
+
+
+def _just_answered(request: Request, trail: Trail, now: float) -> Generator[Step, Any, Hit | None]:
+    """Serve the very same request, whose answer was stored since the exact tier was read."""
+    entry = yield from _fetch(trail, trail.address.exact)
+    if entry is None or not _is_strong_enough(entry, request.least_tier):
+        return None
+    return Hit(entry.answer, explain_hit("l1", "the same request was just answered", entry, now))
+
+
+def _doubted(
+    decision: RoutingDecision | None, gate: Gate, rules: Rules, embedder: str | None
+) -> tuple[RoutingDecision | None, Gate]:
+    """Return a decision that a second look may make surer, and what the gate would be then; else None and the gate."""
+    if not rules.reconsiders or decision is None or rules.is_sure(decision):
+        return None, gate
+    return decision, rules.gate(decision.model_copy(update={"confidence": 1.0}), embedder)
 
 
 def _fetch(trail: Trail, entry_id: str) -> Generator[Step, Any, Entry | None]:
@@ -257,11 +328,21 @@ def _fetch(trail: Trail, entry_id: str) -> Generator[Step, Any, Entry | None]:
 
 
 def _serve(
-    words: str, candidate: Candidate, verdicts: tuple[Verdict, ...], trail: Trail, rules: Rules, now: float
+    request: Request,
+    words: str,
+    candidate: Candidate,
+    verdicts: tuple[Verdict, ...],
+    trail: Trail,
+    rules: Rules,
+    now: float,
 ) -> Generator[Step, Any, Hit | None]:
     """Fetch the payload of the one candidate that is served, and point the exact tier at it."""
     entry = yield from _fetch(trail, candidate.id)
     if entry is None:
+        return None
+    if not _is_strong_enough(entry, request.least_tier):
+        weak = Verdict("tier", passed=False, why=f"answered by tier {entry.answer.tier}, under {request.least_tier}")
+        trail.considered[-1] = replace(trail.considered[-1], verdicts=(*verdicts, weak))
         return None
     trail.entry = entry
     p_reusable = least_p(verdicts)
@@ -271,9 +352,9 @@ def _serve(
             yield Put(alias)
         except StepFailed as failure:
             trail.failures.append(str(failure))
-    explanation = _explain_hit(
+    explanation = explain_hit(
         "l2",
-        f"the same question in other words: {_quoted(entry.query)}",
+        f"the same question in other words: {quoted(entry.query)}",
         entry,
         now,
         similarity=candidate.similarity,
@@ -282,53 +363,3 @@ def _serve(
         trail=trail,
     )
     return Hit(entry.answer, explanation)
-
-
-def _why_none(considered: list[Nearest], threshold: float) -> str:
-    if not considered:
-        return "nothing is stored for this scope and context yet"
-    for nearest in considered:
-        refusals = [str(verdict) for verdict in nearest.verdicts if not verdict.passed]
-        if refusals:
-            return f"refused {_quoted(nearest.query)}: {refusals[0]}"
-    best = considered[0]
-    if not best.similarity >= threshold:
-        return f"the nearest, {_quoted(best.query)}, has similarity {best.similarity:.3f}, under {threshold:.2f}"
-    return f"the nearest, {_quoted(best.query)}, was gone before it could be served"
-
-
-def _quoted(query: str) -> str:
-    """Quote a question for a person, who does not want to read a megabyte."""
-    return repr(query if len(query) <= 200 else f"{query[:199]}…")
-
-
-def _explain_hit(
-    tier: Any,
-    reason: str,
-    entry: Entry,
-    now: float,
-    *,
-    similarity: float = 1.0,
-    p_reusable: float | None = None,
-    verdicts: tuple[Verdict, ...] = (),
-    trail: Trail | None = None,
-) -> Explanation:
-    answer = entry.answer
-    usage = answer.usage
-    gated = None if trail is None else trail.gate
-    return Explanation(
-        tier=tier,
-        reason=reason,
-        hit_id=entry.id,
-        similarity=similarity,
-        p_reusable=p_reusable,
-        threshold=None if gated is None else gated.threshold,
-        threshold_from=None if gated is None else gated.threshold_from,
-        age_s=max(0.0, now - entry.created_at),
-        model=answer.model,
-        saved=Saved(None if usage is None else usage.total_tokens, answer.usd, answer.latency_s),
-        verdicts=verdicts,
-        considered=() if trail is None else tuple(trail.considered),
-        decision=None if trail is None else trail.decision,
-        failures=() if trail is None else tuple(trail.failures),
-    )

@@ -12,6 +12,7 @@ from semroute.policy import Policy as Policy  # the gate's numbers: the two are 
 from semroute.result import Verdict, least_p
 
 if TYPE_CHECKING:
+    from semroute.entry import Candidate
     from semroute.policy import Cell, TunedStrategy
     from semroute.router.decision import RoutingDecision
 
@@ -31,6 +32,14 @@ class Gate:
     @property
     def is_bypass(self) -> bool:
         return self.threshold is None
+
+    def reaches(self, similarity: float) -> bool:
+        """Say whether a candidate is near enough; written so that a similarity that is not a number is under it."""
+        return self.threshold is not None and similarity >= self.threshold
+
+    def lets_through(self, candidate: Candidate, verdicts: tuple[Verdict, ...]) -> bool:
+        """Say whether a candidate, of which the guards said this, may be served."""
+        return self.reaches(candidate.similarity) and all(verdict.passed for verdict in self.held(verdicts))
 
     def held(self, verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
         """Hold what the guards said against the least probability: too low a one, or none, becomes a refusal."""

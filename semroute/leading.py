@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from semroute.config import Settings
     from semroute.driver import Driver
     from semroute.entry import Address
+    from semroute.request import Request
     from semroute.result import Hit
     from semroute.rules import Rules
     from semroute.stores import Store
@@ -99,20 +100,20 @@ class Leading:
     def __len__(self) -> int:
         return len(self._held)
 
-    def lead(self, words: str, address: Address, rules: Rules) -> Hit | Lead | None:
+    def lead(self, request: Request, words: str, address: Address, rules: Rules) -> Hit | Lead | None:
         """Get the lead of a key, or another process's answer; None means: call the model and tell nobody."""
         token = self._new_token()
         try:
-            return self._got(address, token, drive(self._waiting(words, address, token, rules), self._perform))
-        except BaseException:
+            return self._got(address, token, drive(self._waiting(request, words, address, token, rules), self._perform))
+        except BaseException:  # an interrupt too: the lease may be ours already
             self._release(address, token, 0.0)
             raise
 
-    async def alead(self, words: str, address: Address, rules: Rules) -> Hit | Lead | None:
+    async def alead(self, request: Request, words: str, address: Address, rules: Rules) -> Hit | Lead | None:
         """Do what `lead` does, without ever blocking the event loop."""
         token = self._new_token()
         try:
-            steps = self._waiting(words, address, token, rules)
+            steps = self._waiting(request, words, address, token, rules)
             return self._got(address, token, await adrive(steps, self._aperform))
         except BaseException:  # a cancellation too: the lease may be ours already
             self._release(address, token, 0.0)
@@ -135,7 +136,7 @@ class Leading:
         self._releases.close()
 
     def _waiting(
-        self, words: str, address: Address, token: str, rules: Rules
+        self, request: Request, words: str, address: Address, token: str, rules: Rules
     ) -> Generator[WaitingStep, Any, Hit | Claim]:
         """Ask for the lease until it is ours, an answer is there, or waiting is of no use."""
         ends_at_s, (pause_s, longest_s) = self._clock() + self._deadline_s, _PAUSE_S
@@ -147,7 +148,7 @@ class Leading:
             if claim is Claim.DECLINED:
                 return claim
             # For the holder of the lease too: the one before may have answered since this one looked.
-            hit = yield from flow.answered(words, address, rules, self._now())
+            hit = yield from flow.answered(request, words, address, rules, self._now())
             if hit is not None:
                 if claim is Claim.OURS:
                     self._release(address, token, 0.0)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from semroute.driver import drive
-from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
+from semroute.steps import Embed, Get, Judge, Put, Reconsider, Route, Search, Step, StepFailed
 
 if TYPE_CHECKING:
     from semroute.driver import Driver
     from semroute.result import Explanation
+    from semroute.router.decision import RoutingDecision
 
 T = TypeVar("T")
 
@@ -80,6 +81,12 @@ def outcome(step: Step, result: Any) -> str:
             refused = [str(verdict) for verdict in result if not verdict.passed]
             return f"{candidate.query!r} — {refused[0] if refused else f'{len(result)} guards passed'}"
         case Route():
-            return f"{result.cache_strategy}, {result.staleness}, confidence {result.confidence:.2f} ({result.origin})"
+            return _decided(result)
+        case Reconsider():
+            return f"a second look: {_decided(result)}"
         case Put():
             return "not written: this is a rehearsal"
+
+
+def _decided(decision: RoutingDecision) -> str:
+    return f"{decision.cache_strategy}, {decision.staleness}, confidence {decision.confidence:.2f} ({decision.origin})"

@@ -156,6 +156,10 @@ class Request:
     """False where the call answers a tool's result and not the user's words."""
     bypass: bool = False
     """The application asked for a fresh answer that is not stored."""
+    least_tier: int = 0
+    """In a route group, whose models share answers: the weakest tier whose answers may be served; 0 outside of one."""
+    is_routed: bool = False
+    """Whether the caller takes the model of the decision, so that a miss is worth a second look at it."""
 
     @classmethod
     def of(

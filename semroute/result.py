@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Explanation:
             "model": self.model,
             "saved": None if saved is None else {"tokens": saved.tokens, "usd": saved.usd, "seconds": saved.seconds},
             "why": [str(verdict) for verdict in self.verdicts] or [self.reason],
-            "decision": None if self.decision is None else asdict(self.decision),
+            "decision": None if self.decision is None else self.decision.model_dump(),
         }
 
     def _repr_html_(self) -> str:

@@ -34,6 +34,8 @@ class Rules:
     """Treat a request without any scope as Bypass."""
     k: int = 5
     """How many candidates the semantic tier looks at."""
+    reconsiders: bool = False
+    """Whether the router can take a second look at a request (see `semroute.router.Reconsidering`)."""
 
     @property
     def version(self) -> str:
@@ -46,6 +48,10 @@ class Rules:
         The verifier counts only for similarities of the embedder that it was fitted on.
         """
         return open_gate(decision, self.policy, has_verifier=self._estimates(embedder))
+
+    def is_sure(self, decision: RoutingDecision) -> bool:
+        """Say whether a decision counts in full; written so that a confidence that is not a number counts as none."""
+        return decision.confidence >= self.policy.min_confidence
 
     def asked(self, gate: Gate, embedder: str | None) -> tuple[Guard, ...]:
         """Return the guards that are asked about a candidate behind a gate, in turn."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from semroute.entry import Address, Alias, Candidate, Entry, FloatVector
     from semroute.guards import Guard
     from semroute.request import Request
+    from semroute.router.decision import RoutingDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,20 @@ class Route:
 
     request: Request
     vector: FloatVector | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reconsider:
+    """Ask a router that can take a second look; the driver sends back its decision, or the earlier one.
+
+    `similarity` is that of the best candidate whose fate hangs on the decision's confidence; None after a miss, where
+    only the choice of the model and the life of the answer hang on it.
+    """
+
+    request: Request
+    vector: FloatVector | None
+    decision: RoutingDecision
+    similarity: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +77,7 @@ class Put:
     record: Entry | Alias
 
 
-Step: TypeAlias = Get | Embed | Route | Search | Judge | Put
+Step: TypeAlias = Get | Embed | Route | Reconsider | Search | Judge | Put
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from semroute.request import Scope
 from semroute.result import Hit, NotStored, Stored
 from semroute.shadow import ShadowEvent
 
 if TYPE_CHECKING:
     from semroute.breaker import State
+    from semroute.entry import Answer
+    from semroute.request import Request
     from semroute.result import Lookup, Update
 
 logger = logging.getLogger("semroute")
@@ -31,6 +34,7 @@ class LookupEvent:
 
     result: Lookup
     seconds: float
+    scope: Scope = field(default_factory=Scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,15 @@ class UpdateEvent:
     """One update has ended."""
 
     result: Update
+
+
+@dataclass(frozen=True, slots=True)
+class CallEvent:
+    """A model was called, and answered."""
+
+    request: Request
+    answer: Answer
+    """With what it cost, where its price or its provider tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +79,7 @@ class FeedbackEvent:
     removed: int
 
 
-Event: TypeAlias = LookupEvent | UpdateEvent | FailureEvent | StateEvent | FeedbackEvent | ShadowEvent
+Event: TypeAlias = LookupEvent | UpdateEvent | CallEvent | FailureEvent | StateEvent | FeedbackEvent | ShadowEvent
 
 
 class Listener(Protocol):

@@ -30,6 +30,8 @@ class Trail:
     gate: Gate | None = None
     considered: list[Nearest] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    is_reconsidered: bool = False
+    """Whether the router was asked for a second look."""
     serves: bool = True
     """Whether a hit is served; in shadow mode it leaves no alias."""
     entry: Entry | None = None

@@ -11,7 +11,7 @@ import pytest
 # No test asks a model hub, and neither does a process that a test starts.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# Before anything imports it, so that the asserts of the public suites tell what they saw.
+# Before anything imports it (E402 below), so that the asserts of the public suites tell what they saw.
 pytest.register_assert_rewrite("semroute.testing")
 
 from semroute import Answer, Request, SemanticCache  # noqa: E402

@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from semroute.entry import Answer
+from semroute.rehearsal import StepRecord, Trace
 from semroute.result import Bypass, Explanation, Hit, Miss, Nearest, Saved, Tier, Verdict
 
 PASSED = (Verdict("numbers", passed=True), Verdict("verifier", passed=True, p_reusable=0.9876))
@@ -160,3 +161,12 @@ def test_nothing_is_fetched_and_text_keeps_the_colour_of_the_page() -> None:
 )
 def test_an_age_is_told_in_the_unit_that_fits(age_s: float, told: str) -> None:
     assert told in Seen(replace(SERVED, age_s=age_s)._repr_html_()).text
+
+
+def test_an_explained_lookup_shows_its_steps_and_is_short_in_a_shell() -> None:
+    trace = Trace(MISSED, (StepRecord("search", "1 candidates, best 0.900", 0.42), StepRecord("judge", EVIL, 0.0)))
+    seen = Seen(trace._repr_html_())
+    assert "search" in seen.text
+    assert "0.42 ms" in seen.text
+    assert "script" not in seen.tags
+    assert repr(trace) == "<Trace miss: refused; 2 steps>"

@@ -3,123 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from semroute import flow
-from semroute.entry import Address, Alias, Answer, Candidate, Entry, Found, Usage
-from semroute.freshness import LIFETIMES
-from semroute.gate import Policy
+from semroute.entry import Alias, Candidate, Found
 from semroute.request import Request, Scope
 from semroute.result import Bypass, Hit, Miss, NotStored, Stored, Verdict
 from semroute.router.decision import RoutingDecision
-from semroute.rules import Rules
-from semroute.steps import Embed, Get, Judge, Put, Route, Search, Step, StepFailed
+from semroute.steps import Embed, Get, Judge, Put, Route, Search
 from semroute.trail import Trail
 
-NOW = 1_750_000_000.0
-ADDRESS = Address("shard", "partition", "asked")
-VECTOR = np.array([1.0, 0.0], np.float32)
-QUESTION = "How do I reset my password?"
-BROKEN = StepFailed("it is broken")
-NOTHING = Found(None, None, 7)
-
-
-@dataclass(frozen=True)
-class NamedGuard:
-    """A guard that the flow only names: its verdict comes from the hand that drives."""
-
-    name: str
-
-
-def entry(id: str = "entry", **fields: object) -> Entry:
-    values = {
-        "address": Address("shard", "partition", id),
-        "query": f"the question of {id}",
-        "answer": Answer(f"the answer of {id}", model="m", usage=Usage(10, 20), usd=0.5, latency_s=1.5),
-        "created_at": NOW - 60,
-        "expires_at": NOW + 60,
-        **fields,
-    }
-    return Entry(**values)
-
-
-def alias(**fields: object) -> Alias:
-    values = {"address": ADDRESS, "entry_id": "entry", "query": QUESTION, "similarity": 0.96, "p_reusable": 0.99}
-    return Alias(**{**values, "policy": "default", "created_at": NOW - 30, **fields})
-
-
-@dataclass
-class Hand:
-    """Drives a flow: replies to each kind of step in turn (the last reply again and again), and notes the steps."""
-
-    replies: dict[type, list[object]]
-    steps: list[Step] = field(default_factory=list)
-
-    def drive(self, steps: Generator) -> object:
-        try:
-            step = next(steps)
-            while True:
-                self.steps.append(step)
-                replies = self.replies[type(step)]
-                reply = replies.pop(0) if len(replies) > 1 else replies[0]
-                step = steps.throw(reply) if isinstance(reply, Exception) else steps.send(reply)
-        except StopIteration as end:
-            return end.value
-
-    @property
-    def kinds(self) -> list[str]:
-        return [type(step).__name__ for step in self.steps]
-
-    def of(self, kind: type) -> list:
-        return [step for step in self.steps if isinstance(step, kind)]
-
-
-def hand(**replies: object) -> Hand:
-    """Reply as an empty cache with a working embedder does, except for what `replies` names."""
-    usual = {"Get": NOTHING, "Embed": (VECTOR, "e-1"), "Route": RoutingDecision(), "Search": [], "Put": True}
-    usual["Judge"] = (Verdict("g", passed=True),)
-    given = {**usual, **replies}
-    return Hand(
-        {getattr(flow, name): value if isinstance(value, list) else [value] for name, value in given.items()}
-        | {Search: given["Search"] if _is_script(given["Search"]) else [given["Search"]]}
-    )
-
-
-def _is_script(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and not isinstance(value[0], Candidate)
-
-
-def rules(*guards: str, **parts: object) -> Rules:
-    return Rules(**{"policy": Policy(), "guards": tuple(NamedGuard(name) for name in guards), **parts})
-
-
-def candidate(id: str = "entry", similarity: float = 0.97) -> Candidate:
-    return Candidate(id, f"the question of {id}", similarity)
-
-
-def look(by: Hand, request: Request | None = None, under: Rules | None = None, trail: Trail | None = None):
-    asked = Request.of(QUESTION) if request is None else request
-    trail = Trail(ADDRESS) if trail is None else trail
-    return by.drive(flow.lookup(asked, asked.query, trail, rules("g") if under is None else under, NOW))
-
-
-def store(
-    by: Hand,
-    request: Request | None = None,
-    under: Rules | None = None,
-    trail: Trail | None = None,
-    answer: Answer | None = None,
-):
-    asked = Request.of(QUESTION) if request is None else request
-    given = Answer("Click on 'forgot'.") if answer is None else answer
-    trail = Trail(ADDRESS) if trail is None else trail
-    labels = frozenset({"label"})
-    return by.drive(flow.update(asked, asked.query, given, trail, labels, rules("g") if under is None else under, NOW))
+from .flow_by_hand import (
+    ADDRESS,
+    BROKEN,
+    NOTHING,
+    NOW,
+    QUESTION,
+    VECTOR,
+    alias,
+    candidate,
+    entry,
+    hand,
+    look,
+    rules,
+    store,
+)
 
 
 class TestBypass:
@@ -370,95 +279,3 @@ class TestSemanticTier:
     def test_a_megabyte_of_stored_question_is_not_repeated_in_the_reason(self) -> None:
         long = Candidate("entry", "x" * 1_000_000, 0.5)
         assert len(look(hand(Search=[long])).explanation.reason) < 400
-
-
-class TestUpdate:
-    @pytest.mark.parametrize(
-        "answer",
-        [
-            Answer(""),
-            Answer("half of it", finish_reason="length"),
-            Answer("no", is_refusal=True),
-            Answer("x" * 300_000),
-        ],
-        ids=["empty", "truncated", "refusal", "too large"],
-    )
-    def test_an_answer_that_is_not_admitted_touches_nothing(self, answer: Answer) -> None:
-        by = hand()
-        result = store(by, answer=answer)
-        assert isinstance(result, NotStored)
-        assert result.reason
-        assert by.steps == []
-
-    def test_an_answer_of_tool_calls_is_stored_for_the_exact_tier_without_embedding(self) -> None:
-        by = hand()
-        result = store(by, answer=Answer("", payload={"calls": []}, has_tool_calls=True, finish_reason="tool_calls"))
-        assert isinstance(result, Stored)
-        assert not result.is_semantic
-        assert not by.of(Embed)
-
-    def test_the_epoch_is_that_of_the_lookup(self) -> None:
-        by, trail = hand(Get=[Found(None, None, 7), Found(None, None, 9)]), Trail(ADDRESS)
-        look(by, trail=trail)
-        store(by, trail=trail)
-        assert by.of(Put)[0].record.epoch == 7
-
-    def test_an_update_that_no_lookup_preceded_reads_the_epoch(self) -> None:
-        by = hand(Get=Found(None, None, 9))
-        store(by)
-        assert by.of(Put)[0].record.epoch == 9
-
-    def test_an_update_whose_epoch_cannot_be_read_is_not_stored(self) -> None:
-        by = hand(Get=BROKEN)
-        assert store(by) == NotStored("it is broken")
-        assert not by.of(Put)
-
-    def test_an_entry_that_an_invalidation_covers_is_not_stored(self) -> None:
-        result = store(hand(Put=False))
-        assert isinstance(result, NotStored)
-        assert "invalidated" in result.reason
-
-    def test_a_store_that_fails_is_a_reason_not_to_store(self) -> None:
-        assert store(hand(Put=BROKEN)) == NotStored("it is broken")
-
-    def test_an_answer_whose_vector_cannot_be_made_is_stored_for_the_exact_tier(self) -> None:
-        result = store(hand(Embed=BROKEN))
-        assert isinstance(result, Stored)
-        assert not result.is_semantic
-
-    def test_an_entry_carries_what_the_lookup_learnt(self) -> None:
-        by, trail = hand(), Trail(ADDRESS)
-        look(by, trail=trail)
-        store(by, trail=trail)
-        put = by.of(Put)[0].record
-        assert put.vector is VECTOR
-        assert (put.embedder, put.address, put.query) == ("e-1", ADDRESS, QUESTION)
-        assert (put.created_at, put.labels) == (NOW, frozenset({"label"}))
-
-    @pytest.mark.parametrize("staleness", ["timeless", "slow", "daily"])
-    def test_an_answer_lives_as_long_as_the_router_calls_it_fresh(self, staleness) -> None:
-        result = store(hand(Route=RoutingDecision(intent="chat", staleness=staleness)))
-        assert isinstance(result, Stored)
-        assert result.expires_at == NOW + LIFETIMES[staleness].total_seconds()
-
-    def test_the_rules_can_only_shorten_what_the_router_allows(self) -> None:
-        decision = RoutingDecision(intent="chat", staleness="timeless")
-        perishable = Request.of("What is the population of France?")
-        result = store(hand(Route=decision), perishable)
-        assert isinstance(result, Stored)
-        assert result.expires_at <= NOW + LIFETIMES["slow"].total_seconds()
-
-    def test_a_request_can_shorten_the_life_of_its_answer_and_not_lengthen_it(self) -> None:
-        decision = RoutingDecision(staleness="daily")
-        for ttl, life_s in ((timedelta(minutes=5), 300), (timedelta(days=300), 3600)):
-            result = store(hand(Route=decision), Request.of(QUESTION, ttl=ttl))
-            assert isinstance(result, Stored)
-            assert result.expires_at == NOW + life_s
-
-    def test_a_staleness_that_no_rule_knows_is_not_stored(self) -> None:
-        assert isinstance(store(hand(Route=RoutingDecision(staleness="weekly"))), NotStored)
-
-    def test_a_router_that_fails_leaves_the_life_to_the_rules(self) -> None:
-        result = store(hand(Route=BROKEN))
-        assert isinstance(result, Stored)
-        assert result.expires_at == NOW + LIFETIMES["timeless"].total_seconds()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -38,7 +37,7 @@ def test_a_confident_decision_needs_less_behind_a_verifier() -> None:
 
 @pytest.mark.parametrize("confidence", [0.79, 0.0, math.nan])
 def test_low_confidence_makes_the_gate_strict(confidence: float) -> None:
-    decision = RoutingDecision(confidence=confidence, cache_strategy="aggressive")
+    decision = RoutingDecision(cache_strategy="aggressive").model_copy(update={"confidence": confidence})
 
     assert open_gate(decision, POLICY, has_verifier=True) == Gate(0.95, "low confidence", 0.95)
 
@@ -132,7 +131,7 @@ def test_nothing_is_easier_to_serve_when_confidence_falls(
 ) -> None:
     confidences = sorted((decision.confidence, other), reverse=True)
     surer, less_sure = (
-        open_gate(replace(decision, confidence=confidence), policy, has_verifier=has_verifier)
+        open_gate(decision.model_copy(update={"confidence": confidence}), policy, has_verifier=has_verifier)
         for confidence in confidences
     )
     if surer.threshold is None or less_sure.threshold is None:

@@ -39,6 +39,8 @@ TYPES = [
     *("errors", "_files", "entry", "request", "result", "display", "binding", "router.decision", "codec", "steps"),
     "prices",
     "selection",
+    "_closing",
+    "router.catalog",
 ]
 RULES = [
     "background",
@@ -59,7 +61,7 @@ RULES = [
 LAYERS = [
     TYPES,
     RULES,
-    ["rules", "trail"],
+    ["rules", "trail", "explaining"],
     ["flow"],
     [
         "aliases",
@@ -73,6 +75,7 @@ LAYERS = [
         "keyring",
         "review",
         "telemetry",
+        "ledger",
         "config",
         "driver",
         "cache",

@@ -148,7 +148,7 @@ class Call:
 
     def _followed(self, key: str, answer: Answer | None) -> list[ChatGeneration] | None:
         """Return the leader's answer in fresh objects, marked as a hit."""
-        if answer is None:
+        if answer is None or (answer.tier or 0) < self._request.least_tier:
             return None
         tokens = None if answer.usage is None else answer.usage.total_tokens
         explanation = Explanation(

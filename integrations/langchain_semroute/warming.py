@@ -69,7 +69,7 @@ def warm(
         try:
             for done in as_completed(waiting):
                 done.result()
-        except BaseException:
+        except BaseException:  # an interrupt above all: what has not begun must not be asked
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return task.result

@@ -16,9 +16,10 @@ from semroute.errors import ConfigError
 if TYPE_CHECKING:
     from semroute.evaluation.tables import Texts
     from semroute.guards.verifier import Verifier
+    from semroute.policy import Policy
     from semroute.tuning.reading import Columns
     from semroute.tuning.scoring import Scored
-    from semroute.tuning.tune import Tuning
+    from semroute.tuning.tune import CannotPromise, Tuning
 
 
 def tune_command(
@@ -54,11 +55,11 @@ def tune_command(
     from semroute.guards.verifier import Verifier
     from semroute.policy_file import write_policy
     from semroute.tuning.reading import Columns
-    from semroute.tuning.tune import LEARNING_SHARE, CannotPromise, check_size, check_terms, split, tune
+    from semroute.tuning.tune import LEARNING_SHARE, CannotPromise, split
 
-    columns = Columns(q1, q2, label, group, weight)
+    columns, wanted = Columns(q1, q2, label, group, weight), _Wanted(max_error, confidence, requests)
     with usage_errors():
-        check_terms(max_error, confidence, requests)
+        wanted.check()
         if not out.parent.is_dir():
             raise ConfigError(f"--out {out}: there is no folder {out.parent}")
         joined = None if texts is None else Texts.read(texts)
@@ -66,35 +67,41 @@ def tune_command(
         n = _count(file, columns)
     try:
         if weight is None:
-            check_size(n, max_error, confidence, requests)
+            wanted.check_size(n)
         scored, parts = _score(file, columns, joined, n, own)
-        with waiting("tuning"):
-            tuned = tune(
-                scored.pairs,
-                max_error=max_error,
-                confidence=confidence,
-                requests=requests,
-                name=out.stem,
-                embedder=parts.embedder,
-                verifier=parts.verifier,
-            )
+        tuned = _tune(scored, parts, wanted, out.stem)
     except CannotPromise as error:
         if as_json:
-            asked = {"max_error": max_error, "confidence": confidence, "n": n}
-            print_json({"policy": None, **asked, "n_needed": error.needed, "reason": str(error)})
+            print_json(_refusal(wanted, n, error))
         raise
     write_policy(tuned.policy, out)
     both = scored.on_both_sides(*split(scored.pairs, LEARNING_SHARE, 0))
     if as_json:
         print_json({"out": str(out), **_figures(tuned), "questions_on_both_sides": both})
-        return
-    _print(tuned, out, both)
-    if verifier is not None:
-        for line in (
-            "It holds with this verifier only, and where that was fitted on other pairs than these:",
-            f"SemanticCache(policy={str(out)!r}, verifier={str(verifier)!r})",
-        ):
-            page().print(line, markup=False, emoji=False, soft_wrap=True)
+    else:
+        _print(tuned, out, both, verifier)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The promise that is asked for."""
+
+    max_error: float
+    confidence: float
+    requests: int | None
+    """None: as many as the pairs stand for."""
+
+    def check(self) -> None:
+        """Raise ConfigError for what cannot be promised."""
+        from semroute.tuning.tune import check_terms
+
+        check_terms(self.max_error, self.confidence, self.requests)
+
+    def check_size(self, n: int) -> None:
+        """Raise TooFewPairs where n pairs cannot be enough for it."""
+        from semroute.tuning.tune import check_size
+
+        check_size(n, self.max_error, self.confidence, self.requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,32 @@ def _score(file: Path, columns: Columns, texts: Texts | None, n: int, own: Verif
     return scored, _Parts(embedder.identity, None if verifier is None else verifier.digest)
 
 
+def _tune(scored: Scored, parts: _Parts, wanted: _Wanted, name: str) -> Tuning:
+    from semroute.tuning.tune import tune
+
+    with waiting("tuning"):
+        return tune(
+            scored.pairs,
+            max_error=wanted.max_error,
+            confidence=wanted.confidence,
+            requests=wanted.requests,
+            name=name,
+            embedder=parts.embedder,
+            verifier=parts.verifier,
+        )
+
+
+def _refusal(wanted: _Wanted, n: int, error: CannotPromise) -> dict[str, object]:
+    return {
+        "policy": None,
+        "max_error": wanted.max_error,
+        "confidence": wanted.confidence,
+        "n": n,
+        "n_needed": error.needed,
+        "reason": str(error),
+    }
+
+
 def _figures(tuned: Tuning) -> dict[str, object]:
     promise = tuned.promise
     return {
@@ -156,32 +189,49 @@ def _figures(tuned: Tuning) -> dict[str, object]:
     }
 
 
-def _print(tuned: Tuning, out: Path, both: int) -> None:
-    promise = tuned.promise
-    table = Table(title=f"policy {tuned.policy.version}")
+def _print(tuned: Tuning, out: Path, both: int, verifier: Path | None) -> None:
+    page().print(_cells(tuned.policy))
+    for line in (*_promised(tuned, both), f"Written to {out}.", *_usage(out, verifier)):
+        page().print(line, markup=False, emoji=False, soft_wrap=True)
+
+
+def _cells(policy: Policy) -> Table:
+    table = Table(title=f"policy {policy.version}")
     for column in ("requests", "similarity", "P(reusable)", "lexical guards"):
         table.add_column(column, justify="left" if column == "requests" else "right")
-    for cell in tuned.policy.cells:
+    for cell in policy.cells:
         table.add_row(
             f"{cell.strategy}, router {'sure' if cell.is_sure else 'unsure'}",
             f">= {cell.threshold:g}",
             "–" if cell.min_p_reusable is None else f">= {cell.min_p_reusable:g}",
             "must pass" if cell.requires_guards else "not asked",
         )
-    page().print(table)
+    return table
+
+
+def _promised(tuned: Tuning, both: int) -> tuple[str, ...]:
+    """Say what is promised and what to expect; `both` questions stand on both sides of the split."""
+    promise = tuned.promise
     expected = f"{promise.hit_rate:.4f} of all requests, on {tuned.right_hits:.4f} of those with a right answer"
     sides = f"{both:,} questions stand on both sides" if both else "no question stands on both sides"
     approximate = (
         ("The labels have weights, so this is approximate and no exact bound.",) if tuned.is_approximate else ()
     )
-    told = (
+    return (
         f"Promise with confidence {promise.confidence:g}: at most {promise.max_error:g} of all requests are wrong hits",
         f"in the long run, and among the next {promise.requests:,} requests that are like these pairs.",
         *approximate,
         f"Expect hits on {expected}.",
         f"Measured error rate {promise.error_rate:.4f}, upper bound {tuned.error_bound:.4f}.",
         f"{tuned.n:,} pairs: {tuned.learned_on:,} chose the path, {promise.n:,} tested it; {sides}.",
-        f"Written to {out}.",
     )
-    for line in told:
-        page().print(line, markup=False, emoji=False, soft_wrap=True)
+
+
+def _usage(out: Path, verifier: Path | None) -> tuple[str, ...]:
+    """Say with which verifier the policy holds, where that is one of the user's own."""
+    if verifier is None:
+        return ()
+    return (
+        "It holds with this verifier only, and where that was fitted on other pairs than these:",
+        f"SemanticCache(policy={str(out)!r}, verifier={str(verifier)!r})",
+    )

@@ -20,7 +20,7 @@ def require_runtime() -> None:
     """Raise MissingExtra where ONNX Runtime or the tokenizers are not installed, before a model is looked for."""
     try:
         import onnxruntime  # noqa: F401  # only whether it is there
-        import tokenizers  # noqa: F401
+        import tokenizers  # noqa: F401  # as above
     except ImportError as error:
         raise MissingExtra("OnnxEmbedder", "embed") from error
 

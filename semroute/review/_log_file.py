@@ -67,7 +67,7 @@ class LogFile:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException as error:
+            except BaseException as error:  # whatever the caller's block raises, an interrupt too
                 connection.rollback()
                 if isinstance(error, sqlite3.Error):
                     self._kept.close()
@@ -111,7 +111,7 @@ class LogFile:
         try:
             _examine(connection, self.path, may_be_empty=True)
             self._prepare(connection)
-        except BaseException:
+        except BaseException:  # an interrupt too: nobody else knows of this connection
             connection.close()
             raise
         kept.connection, kept.file = connection, found
@@ -142,7 +142,7 @@ class LogFile:
         try:
             _create(connection)
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # an interrupt too: half a schema must not stay behind
             connection.rollback()
             raise
 

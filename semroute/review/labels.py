@@ -85,7 +85,7 @@ class LabelsFile:
                 self._rows, is_whole = _parse(raw, self.path)
                 if not is_whole:
                     self._replace(self._rows)
-            except BaseException:
+            except BaseException:  # an interrupt too: the lock on the file must not stay held
                 self.close()
                 raise
         return self
@@ -141,7 +141,7 @@ class LabelsFile:
             _write(fresh, raw)
             self.close()
             path.replace(self.path)
-        except BaseException:
+        except BaseException:  # as in `open`
             fresh.close()
             raise
         self._file, self._rows, self._size = fresh, list(rows), len(raw)

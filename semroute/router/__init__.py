@@ -20,3 +20,28 @@ class Router(Protocol):
     def route(self, request: Request, vector: FloatVector | None) -> RoutingDecision:
         """Decide about a request; `vector` is its query's embedding where one was made. Raises RouterError."""
         ...
+
+
+@runtime_checkable
+class WaitingRouter(Protocol):
+    """A router that waits for something, such as a model, and can do so without blocking the event loop."""
+
+    async def aroute(self, request: Request, vector: FloatVector | None) -> RoutingDecision: ...
+
+
+@runtime_checkable
+class Reconsidering(Protocol):
+    """A router that can take a second look, which costs more, where it may change something."""
+
+    def reconsider(
+        self, request: Request, vector: FloatVector | None, decision: RoutingDecision, similarity: float | None
+    ) -> RoutingDecision:
+        """Return a better decision, or the earlier one where a second look is not worth it. Raises RouterError.
+
+        `similarity` is that of a candidate that a surer decision might serve; None after a miss.
+        """
+        ...
+
+    async def areconsider(
+        self, request: Request, vector: FloatVector | None, decision: RoutingDecision, similarity: float | None
+    ) -> RoutingDecision: ...

@@ -280,7 +280,7 @@ class RedisStore:
                         self._create_index(command)
                     else:
                         reply = perform(command)
-                except Exception as error:
+                except Exception as error:  # redis-py and redisvl share no base, and none of theirs may get out
                     command = steps.throw(mapped(error, self._location))
                 else:
                     command = steps.send(reply)
@@ -300,7 +300,7 @@ class RedisStore:
                         await self._acreate_index(command)
                     else:
                         reply = await perform(command)
-                except Exception as error:
+                except Exception as error:  # as above
                     command = steps.throw(mapped(error, self._location))
                 else:
                     command = steps.send(reply)

@@ -128,7 +128,7 @@ class RedisClusterStore(ShardedStore):
         nodes = await self._cluster.loops.current()
         try:
             said = await nodes.drive(routed(nodes.owners, slot_of(self._name), self._agreement()))
-        except Exception as error:
+        except Exception as error:  # mapped and sorted by `_check_agreement`, as in `open`
             failure = error
             self._check_agreement(lambda: _raise(failure))
         else:
@@ -147,7 +147,7 @@ class RedisClusterStore(ShardedStore):
         """Raise ConfigError where other clients spread this cache over another number of logical shards."""
         try:
             said = ask()
-        except Exception as error:
+        except Exception as error:  # of redis-py, of the system or ours: all are mapped
             failure = mapped(error, self._location)
             if isinstance(failure, StoreError):  # that node is away: the rest may serve all the same
                 _LOG.info("how many logical shards %s has could not be read: %s", self._location, failure)

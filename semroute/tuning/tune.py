@@ -121,15 +121,8 @@ def tune(
     start = Policy() if base is None else base
     path = choose_path(families(pairs), pairs.take(learning), start, aim)
     tested = _test(path, pairs.take(testing), terms, aim)
-    promise = Promise(
-        max_error=max_error,
-        confidence=confidence,
-        error_rate=tested.error_rate,
-        hit_rate=float(tested.curve.hit_rate[tested.chosen]),
-        n=len(testing),
-        requests=terms.requests,
-        method=METHOD if pairs.weight is None else METHOD_OF_WEIGHTED,
-    )
+    method = METHOD if pairs.weight is None else METHOD_OF_WEIGHTED
+    promise = tested.promise(terms, len(testing), method)
     policy = replace(
         start,
         cells=path.cells(tested.curve.level_at(tested.chosen)),
@@ -197,6 +190,18 @@ class _Tested:
     @property
     def error_rate(self) -> float:
         return float(self.curve.error_rate[self.chosen])
+
+    def promise(self, terms: Terms, n: int, method: str) -> Promise:
+        """Return what the chosen level promises, with the rates that it had on the `n` pairs of the test."""
+        return Promise(
+            max_error=terms.max_error,
+            confidence=terms.confidence,
+            error_rate=self.error_rate,
+            hit_rate=float(self.curve.hit_rate[self.chosen]),
+            n=n,
+            requests=terms.requests,
+            method=method,
+        )
 
 
 def _test(path: Path, pairs: ScoredPairs, terms: Terms, allowed: float) -> _Tested:

@@ -91,7 +91,7 @@ def test_a_verifier_is_fitted_and_written_with_its_card(shell: Shell, out: Path,
     assert (figures["n"], figures["positives"]) == (160, 80)
     assert figures["log_loss"] < figures["start_log_loss"]
     (data,) = fitted.card["data"]  # type: ignore[misc,assignment,str-unpack]  # JSON: a list of one object
-    assert (data["file"], data["pairs"], data["positives"]) == ("pairs.csv", 160, 80)  # type: ignore[index,call-overload]
+    assert (data["file"], data["pairs"], data["positives"]) == ("pairs.csv", 160, 80)  # type: ignore[index,call-overload]  # as above
     assert "room" not in json.dumps(fitted.card)
 
 

@@ -23,7 +23,7 @@ def fitted(similarities: list[float], is_right: list[bool]) -> ThresholdFit:
 
 @pytest.mark.parametrize(("threshold", "slope"), [(0.5, 8.0), (0.8, 15.0), (0.3, 4.0)])
 def test_the_curve_is_that_of_scikit_learn(threshold: float, slope: float) -> None:
-    linear = pytest.importorskip("sklearn.linear_model")
+    linear = pytest.importorskip("sklearn.linear_model", reason="the fit to compare with")
     similarities, is_right = drawn(np.random.default_rng(1), 500, threshold, slope)
     other = linear.LogisticRegression(C=1e3, tol=1e-10).fit(np.array(similarities)[:, None], is_right)
     ours = fitted(similarities, is_right)
@@ -32,7 +32,7 @@ def test_the_curve_is_that_of_scikit_learn(threshold: float, slope: float) -> No
 
 
 def test_the_optimum_is_that_of_a_general_optimiser() -> None:
-    optimise = pytest.importorskip("scipy.optimize")
+    optimise = pytest.importorskip("scipy.optimize", reason="the fit to compare with")
     similarities, is_right = drawn(np.random.default_rng(2), 60, 0.6, 10.0)
     x, y = np.array(similarities), np.array(is_right, float)
 

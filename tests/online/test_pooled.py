@@ -22,7 +22,7 @@ def test_before_any_label_the_curve_is_the_verifiers() -> None:
 
 
 def test_one_label_after_the_other_leads_where_all_of_them_at_once_do() -> None:
-    optimise = pytest.importorskip("scipy.optimize")
+    optimise = pytest.importorskip("scipy.optimize", reason="the fit to compare with")
     rng, pooled = np.random.default_rng(0), Pooled()
     rows, labels = [], []
     for _ in range(1500):

@@ -18,7 +18,7 @@ from semroute.review.widget import ReviewWidget, pair_html, review
 
 from .records import make_record
 
-pytest.importorskip("ipywidgets")
+pytest.importorskip("ipywidgets", reason="it comes with [notebook]")
 
 
 @pytest.fixture

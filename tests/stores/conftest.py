@@ -6,15 +6,22 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+import redis
 
+# Before anything imports it (E402 below), so that the asserts of the public suites tell what they saw.
 pytest.register_assert_rewrite("semroute.testing")
 
+from semroute.stores.embedded import EmbeddedStore  # noqa: E402
 from semroute.stores.redis import RedisStore  # noqa: E402
 from semroute.testing.entries import NOW  # noqa: E402
 from semroute.testing.redis_stack import RedisNode, redis_stack  # noqa: E402
+
+from .fleets import AsyncFace, Cluster, Face, SyncFace  # noqa: E402
+from .limits import TickingClock  # noqa: E402
 
 InChild: TypeAlias = Callable[[Callable[[], None]], None]
 
@@ -29,7 +36,7 @@ def run_in_child(work: Callable[[], None]) -> None:
         try:
             work()
             os.write(write_end, b"ok")
-        except BaseException:
+        except BaseException:  # whatever it is, the parent is to hear of it
             os.write(write_end, traceback.format_exc().encode())
         finally:
             os._exit(0)
@@ -51,6 +58,13 @@ def redis_node() -> Iterator[RedisNode]:
     """A server that all tests of this process share, each in shards of its own; none may stop it or change it."""
     with redis_stack() as (node,):
         yield node
+
+
+@pytest.fixture
+def raw(redis_node: RedisNode) -> Iterator[redis.Redis]:
+    """A plain client of the server that all tests of this process share."""
+    with redis.Redis(port=redis_node.port) as client:
+        yield client
 
 
 @pytest.fixture
@@ -95,3 +109,32 @@ def make_store(redis_node: RedisNode, new_shard: Callable[[], str]) -> Iterator[
     yield make
     for store in made:
         store.close()
+
+
+@pytest.fixture
+def make_embedded(tmp_path: Path) -> Iterator[Callable[..., EmbeddedStore]]:
+    """Make stores on one file of this test's own, each with a clock that ticks."""
+    made: list[EmbeddedStore] = []
+
+    def make(**options: Any) -> EmbeddedStore:
+        made.append(EmbeddedStore(tmp_path / "answers.db", **{"clock": TickingClock(), **options}))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """Three servers of a fleet in memory, which can be killed and come back."""
+    cluster = Cluster()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(params=[SyncFace, AsyncFace], ids=["sync", "async"])
+def face(request: pytest.FixtureRequest) -> Face:
+    """Either face of a store: what a test says of one holds for the other."""
+    made: Face = request.param()
+    return made

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
 
 from semroute.entry import Address, Alias, Candidate, Entry, Found, Selector
 from semroute.errors import StoreError
+from semroute.stores import Store
 from semroute.stores.embedded import EmbeddedStore
 from semroute.stores.sharded import ShardedStore
 from semroute.testing.clock import FakeClock
 from semroute.testing.entries import EMBEDDER, NOW, digest, make_address, make_entry, make_vector
+from semroute.testing.store_suite import SharedStoreSuite, StoreSuite
 from semroute.testing.stores import FailingShard
+
+PROMPTS = [f"prompt {number}" for number in range(30)]
 
 
 class Server:
@@ -145,6 +153,50 @@ class AsyncFace:
         return store.ascan()
 
 
+Face: TypeAlias = SyncFace | AsyncFace
+
+
+async def come_back(cluster: Cluster, face: Face, store: ShardedStore, name: str) -> None:
+    """Start a server again, and let the store find out that its old connection is broken, and make a new one."""
+    cluster.start(name)
+    for _ in range(5):
+        for prompt in PROMPTS:
+            with suppress(StoreError):
+                await face.get(store, prompt, "a question that nobody asked")
+        cluster.clock.advance(10)
+    assert all(health.is_current for health in store.health() if health.name == name)
+
+
 async def _awaited(scan: Callable[[], Iterator[Entry]]) -> AsyncIterator[Entry]:
     for entry in scan():
         yield entry
+
+
+class SharedFilesSuite(SharedStoreSuite, StoreSuite):
+    """The public suites, run by sharded stores of which each is one more client of the same files."""
+
+    replicas = 1
+
+    def opened(self, folder: Path, number: int) -> ShardedStore:
+        """Return the store of the client with this number, counted from 0, on the files of a folder."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def make_store(self, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+        made: list[ShardedStore] = []
+
+        def make() -> Store:
+            made.append(self.opened(tmp_path, len(made)))
+            return made[-1]
+
+        yield make
+        for store in made:
+            store.close()
+
+    @pytest.fixture
+    def store(self, make_store: Callable[[], Store]) -> Store:
+        return make_store()
+
+    @pytest.fixture
+    def another_store(self, make_store: Callable[[], Store]) -> Callable[[], Store]:
+        return make_store

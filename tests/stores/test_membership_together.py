@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import pytest
-
-from semroute.stores import Store
 from semroute.stores.embedded import EmbeddedStore
 from semroute.stores.sharded import ShardedStore
 from semroute.testing.entries import NOW
-from semroute.testing.store_suite import SharedStoreSuite, StoreSuite
 
-from .fleets import address_of, entry_of
+from .fleets import PROMPTS, SharedFilesSuite, address_of, entry_of
 
-PROMPTS = [f"prompt {number}" for number in range(30)]
 FILES = ("a", "b", "c", "d")
 
 
@@ -28,30 +22,12 @@ def opened(folder: Path, order: tuple[str, ...], replicas: int = 1) -> ShardedSt
     return ShardedStore(stores, places=order, replicas=replicas, deadline_s=60.0)
 
 
-class Suite(SharedStoreSuite, StoreSuite):
-    replicas = 1
+class Suite(SharedFilesSuite):
+    """Each client gives the files in an order of its own."""
 
-    @pytest.fixture
-    def make_store(self, tmp_path: Path) -> Iterator[Callable[[], Store]]:
-        made: list[ShardedStore] = []
-
-        def make() -> Store:
-            # Each client gives the files in an order of its own.
-            order = random.Random(len(made)).sample(FILES[:3], 3)
-            made.append(opened(tmp_path, tuple(order), self.replicas))
-            return made[-1]
-
-        yield make
-        for store in made:
-            store.close()
-
-    @pytest.fixture
-    def store(self, make_store: Callable[[], Store]) -> Store:
-        return make_store()
-
-    @pytest.fixture
-    def another_store(self, make_store: Callable[[], Store]) -> Callable[[], Store]:
-        return make_store
+    def opened(self, folder: Path, number: int) -> ShardedStore:
+        order = random.Random(number).sample(FILES[:3], 3)
+        return opened(folder, tuple(order), self.replicas)
 
 
 class TestOneReplica(Suite):

@@ -1,14 +1,12 @@
-"""What a Redis store does when its server is frozen, empty, full, closed to it, or not what it should be."""
+"""What a Redis store does when its server is frozen, restarted, full or overrun."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
-from typing import Any
 
 import pytest
 import redis
@@ -23,18 +21,7 @@ from semroute.testing.entries import NOW, make_address, make_alias, make_entry
 from semroute.testing.redis_stack import RedisNode, redis_stack
 from semroute.testing.store_suite import get, queries, search
 
-MakeStore = Callable[..., RedisStore]
-PATIENT: dict[str, Any] = {"clock": lambda: NOW, "timeout_s": 20.0, "connect_timeout_s": 20.0}
-
-
-@pytest.fixture
-def raw(redis_node: RedisNode) -> Iterator[redis.Redis]:
-    with redis.Redis(port=redis_node.port) as client:
-        yield client
-
-
-def keys_of(store: RedisStore) -> str:
-    return f"semroute:{{{store.shard}}}:"
+from .redis_shards import PATIENT, MakeStore, keys_of
 
 
 def test_a_frozen_server_is_an_error_within_the_deadline_and_serves_again_when_it_wakes(own_node: RedisNode) -> None:
@@ -192,174 +179,6 @@ def test_nothing_of_before_is_served_when_the_metadata_were_evicted(make_store: 
     assert get(store, "alias").entry is None
     store.put(make_entry("new"))
     assert queries(search(store)) == ["new"]
-
-
-def test_a_wrong_password_says_so_and_never_shows_it() -> None:
-    with redis_stack(1, "--requirepass", "right-secret") as (node,):
-        for sign_in in ("", "user:wrong-secret@", ":wrong-secret@"):
-            with (
-                closing(RedisStore(f"redis://{sign_in}127.0.0.1:{node.port}", **PATIENT)) as store,
-                pytest.raises(ConfigError, match="user or password") as caught,
-            ):
-                store.open()
-            assert "secret" not in str(caught.value) + repr(store)
-        with closing(RedisStore(f"redis://:right-secret@127.0.0.1:{node.port}", **PATIENT)) as store:
-            assert len(store.open()) == 32
-            assert len(asyncio.run(store.aopen())) == 32
-            assert "right-secret" not in repr(store)
-
-
-def test_a_user_of_an_access_list_needs_only_the_stores_keys(redis_node: RedisNode, raw: redis.Redis) -> None:
-    search_commands = [f"+ft.{name}" for name in ("_list", "create", "search", "info", "dropindex")]
-    may = ["~semroute:*", "+@read", "+@write", "+@scripting", *search_commands]
-    raw.execute_command("ACL", "SETUSER", "ann", "on", ">pass word", "resetkeys", *may)
-    raw.execute_command("ACL", "SETUSER", "bob", "on", ">secret", "~other:*", "+@read")
-    ann = f"redis://ann:pass%20word@127.0.0.1:{redis_node.port}?shard=acl"
-    with closing(RedisStore(ann, **PATIENT)) as store:
-        assert store.put(make_entry("q")) is True
-        assert queries(search(store)) == ["q"]
-    with (
-        closing(RedisStore(f"redis://bob:secret@127.0.0.1:{redis_node.port}", **PATIENT)) as store,
-        pytest.raises(ConfigError, match=r"\+ft\.search"),
-    ):
-        store.open()
-
-
-def test_a_plain_redis_without_search_says_what_is_needed_and_is_left_as_it_was() -> None:
-    with redis_stack(1, has_search=False) as (node,), redis.Redis(port=node.port) as client:
-        with (
-            closing(RedisStore(node.url, **PATIENT)) as store,
-            pytest.raises(ConfigError, match=r"no search module.*redis:8"),
-        ):
-            store.open()
-        assert client.keys() == []
-
-
-def test_a_read_only_replica_serves_and_says_that_it_stores_nothing(own_node: RedisNode) -> None:
-    client = redis.Redis(port=own_node.port)
-    client.config_set("repl-diskless-sync-delay", 0)
-    with (
-        client,
-        redis_stack(1, "--replicaof", "127.0.0.1", str(own_node.port)) as (replica,),
-        closing(RedisStore(own_node.url, **PATIENT)) as store,
-        closing(RedisStore(replica.url, **PATIENT)) as reader,
-    ):
-        store.put(make_entry("q"))
-        client.set("after", "it")  # on this connection: what is waited for is the client's own last write
-        while client.wait(1, 100) < 1:  # the server waits, and says how many replicas have it
-            pass
-        assert get(reader, "q").entry is not None
-        with pytest.raises(StoreError, match="read-only replica"):
-            reader.put(make_entry("p"))
-
-
-def test_a_server_that_is_no_redis_is_told_from_one_that_is_down(tmp_path: Any) -> None:
-    import http.server
-    import threading
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            with (
-                closing(RedisStore(f"redis://127.0.0.1:{server.server_port}", timeout_s=5.0)) as store,
-                pytest.raises((ConfigError, StoreError), match=r"Redis protocol|cannot be reached"),
-            ):
-                store.open()
-        finally:
-            server.shutdown()
-            thread.join()
-    with (
-        closing(RedisStore(f"redis://127.0.0.1:{server.server_port}", timeout_s=5.0)) as store,
-        pytest.raises(StoreError, match="cannot be reached"),
-    ):
-        store.open()
-
-
-def test_a_host_that_nobody_knows_is_named() -> None:
-    with (
-        closing(RedisStore("redis://no-such-host.invalid:6379", connect_timeout_s=5.0)) as store,
-        pytest.raises(StoreError, match=r"no-such-host\.invalid"),
-    ):
-        store.open()
-
-
-@pytest.mark.parametrize("kind", ["string", "hash", "list"])
-def test_a_foreign_key_under_our_prefix_is_a_counted_miss_and_gives_way(
-    make_store: MakeStore, raw: redis.Redis, kind: str
-) -> None:
-    store = make_store()
-    store.put(make_entry("mine"))
-    key = f"{keys_of(store)}e:{make_address('theirs').exact}"
-    if kind == "string":
-        raw.set(key, "theirs")
-    elif kind == "hash":
-        raw.hset(key, mapping={"q": "theirs", "p": "theirs"})
-    else:
-        raw.rpush(key, "theirs")
-    assert get(store, "theirs").entry is None
-    assert store.damaged_rows == 1
-    assert queries(search(store)) == ["mine"]
-    assert store.put(make_entry("theirs", similarity=0.5)) is True
-    assert queries(search(store)) == ["mine", "theirs"]
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("d", b"\xff\xfe"),
-        ("d", '["a","b",1,2,[]]\n{"v":99,"text":"x"}'),
-        ("d", "not json"),
-        ("d", "[]\n"),
-        ("q", b"\xff\xff"),
-        ("x", "soon"),
-        ("g", "hand made"),
-    ],
-)
-def test_a_hash_that_was_edited_by_hand_is_a_miss(
-    make_store: MakeStore, raw: redis.Redis, field: str, value: bytes | str
-) -> None:
-    store = make_store()
-    store.put(make_entry("q"))
-    store.put(make_entry("other", similarity=0.5))
-    raw.hset(f"{keys_of(store)}e:{make_address('q').exact}", field, value)
-    assert get(store, "q").entry is None
-    assert "other" in queries(search(store))
-    assert {entry.query for entry in store.scan()} == {"other"}
-    assert store.damaged_rows >= (0 if field in ("x", "g") else 1)
-
-
-def test_a_damaged_alias_is_a_counted_miss(make_store: MakeStore, raw: redis.Redis) -> None:
-    store = make_store()
-    entry = make_entry("q")
-    store.put(entry)
-    store.put(make_alias("alias", entry))
-    raw.hset(f"{keys_of(store)}a:{make_address('alias').exact}", "m", "[1")
-    assert get(store, "alias").entry is None
-    assert store.damaged_rows == 1
-
-
-def test_metadata_of_another_release_or_of_nobody_are_refused_with_what_to_do(
-    make_store: MakeStore, raw: redis.Redis
-) -> None:
-    first = make_store()
-    first.open()
-    raw.hset(f"{keys_of(first)}meta", "version", "2")
-    with pytest.raises(ConfigError, match="upgrade semroute"):
-        make_store().open()
-    raw.hset(f"{keys_of(first)}meta", "version", "one")
-    with pytest.raises(StoreError, match="delete that key"):
-        make_store().open()
-
-
-def test_an_index_that_somebody_else_made_is_refused(make_store: MakeStore, raw: redis.Redis) -> None:
-    store = make_store()
-    store.put(make_entry("q"))
-    (name,) = [name for name in raw.execute_command("FT._LIST") if name.startswith(keys_of(store).encode())]
-    raw.execute_command("FT.DROPINDEX", name)
-    raw.execute_command("FT.CREATE", name, "PREFIX", 1, f"{keys_of(store)}e:", "SCHEMA", "q", "TEXT")
-    with pytest.raises(ConfigError, match=r"FT\.DROPINDEX"):
-        make_store().open()
 
 
 @pytest.mark.parametrize("clients", [12])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,48 +9,29 @@ import pytest
 import redis
 
 from semroute.entry import Answer, Selector
-from semroute.errors import ConfigError, StoreError
-from semroute.stores import Sizing, StoreSize
+from semroute.errors import ConfigError
 from semroute.stores.redis import RedisStore
 from semroute.testing.entries import HOUR_S, NOW, make_address, make_alias, make_entry, make_vector
 from semroute.testing.redis_stack import RedisNode
 from semroute.testing.store_suite import get, queries, search
 
-MakeStore = Callable[..., RedisStore]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        self.now += 1
-        return self.now
-
-
-@pytest.fixture
-def raw(redis_node: RedisNode) -> Iterator[redis.Redis]:
-    with redis.Redis(port=redis_node.port) as client:
-        yield client
-
-
-def kept(store: RedisStore) -> list[str]:
-    return sorted(entry.query for entry in store.scan())
+from .limits import TickingClock, kept
+from .redis_shards import MakeStore, keys_of
 
 
 def keys(raw: redis.Redis, store: RedisStore) -> list[str]:
-    prefix = f"semroute:{{{store.shard}}}:"
+    prefix = keys_of(store)
     return sorted(key.decode().removeprefix(prefix) for key in raw.scan_iter(match=f"{prefix}*", count=1000))
 
 
 def kinds_of_index(raw: redis.Redis, store: RedisStore) -> list[str]:
-    prefix = f"semroute:{{{store.shard}}}:i:"
+    prefix = f"{keys_of(store)}i:"
     names = [name.decode() for name in raw.execute_command("FT._LIST")]
     return sorted(name.removeprefix(prefix).split(":")[1] for name in names if name.startswith(prefix))
 
 
 def test_the_least_recently_used_go_when_there_are_too_many(make_store: MakeStore) -> None:
-    store = make_store(max_entries=3, clock=Clock())
+    store = make_store(max_entries=3, clock=TickingClock())
     for number in range(3):
         store.put(make_entry(f"q{number}"))
     get(store, "q0", now=NOW + 100)
@@ -62,77 +42,33 @@ def test_the_least_recently_used_go_when_there_are_too_many(make_store: MakeStor
 
 
 def test_use_is_remembered_across_closing_and_a_hit_through_an_alias_counts(make_store: MakeStore) -> None:
-    store = make_store(max_entries=2, clock=Clock())
+    store = make_store(max_entries=2, clock=TickingClock())
     old = make_entry("old")
     store.put(old)
     store.put(make_entry("newer"))
     store.put(make_alias("alias", old))
     get(store, "alias", now=NOW + 100)
     store.close()
-    make_store(max_entries=2, clock=Clock()).put(make_entry("newest"))
+    make_store(max_entries=2, clock=TickingClock()).put(make_entry("newest"))
     assert kept(store) == ["newest", "old"]
 
 
 def test_use_is_written_after_a_thousand_different_hits(make_store: MakeStore, raw: redis.Redis) -> None:
-    store = make_store(clock=Clock())
+    store = make_store(clock=TickingClock())
     for number in range(1000):
         store.put(make_entry(f"q{number}", vector=None))
     for number in range(1000):
         get(store, f"q{number}", now=NOW + 2000)
-    assert raw.zcount(f"semroute:{{{store.shard}}}:used", NOW + 2000, "+inf") == 1000
-
-
-def test_expired_entries_go_before_any_that_live(make_store: MakeStore) -> None:
-    store = make_store(max_entries=3, clock=Clock())
-    store.put(make_entry("oldest"))
-    store.put(make_entry("expired", expires_at=NOW + 2))
-    store.put(make_entry("young"))
-    store.put(make_entry("newest"))
-    assert kept(store) == ["newest", "oldest", "young"]
+    assert raw.zcount(f"{keys_of(store)}used", NOW + 2000, "+inf") == 1000
 
 
 def test_bytes_are_limited_too(make_store: MakeStore) -> None:
-    store = make_store(max_bytes=40_000, clock=Clock())
+    store = make_store(max_bytes=40_000, clock=TickingClock())
     for number in range(30):
         store.put(make_entry(f"q{number}", answer=Answer("x" * 1500)))
         assert store.size().bytes <= 40_000
     assert len(kept(store)) >= 8
     assert "q29" in kept(store)
-
-
-def test_an_entry_larger_than_the_shard_is_refused_and_pushes_nothing_out(make_store: MakeStore) -> None:
-    store = make_store(max_bytes=20_000)
-    store.put(make_entry("small"))
-    with pytest.raises(StoreError, match="max_bytes=20000"):
-        store.put(make_entry("large", answer=Answer("x" * 30_000)))
-    assert kept(store) == ["small"]
-
-
-def test_aliases_are_limited_like_entries_and_the_oldest_go_first(make_store: MakeStore) -> None:
-    store = make_store(max_entries=5)
-    entry = make_entry("q")
-    store.put(entry)
-    for number in range(20):
-        store.put(make_alias(f"alias {number}", entry))
-    assert store.size().aliases == 5
-    assert get(store, "alias 19").entry is not None
-    assert get(store, "alias 0").entry is None
-
-
-async def test_size_counts_what_is_there(make_store: MakeStore) -> None:
-    store = make_store()
-    assert isinstance(store, Sizing)
-    assert store.size() == StoreSize(0, 0, 0, 0)
-    entries = [make_entry(f"q{number}", partition=f"p{number % 2}", labels=frozenset({"x"})) for number in range(5)]
-    for entry in entries:
-        store.put(entry)
-        store.put(entry)
-    store.put(make_alias("alias", entries[0]))
-    size = store.size()
-    assert (size.entries, size.aliases, size.partitions) == (5, 1, 2)
-    assert await store.asize() == size
-    store.delete(Selector(frozenset({"x"})))
-    assert store.size() == StoreSize(0, 0, 0, 0)
 
 
 def test_nothing_of_removed_entries_is_left_but_the_memory_of_their_removal(
@@ -155,7 +91,7 @@ def test_entries_and_aliases_expire_in_redis_and_nothing_else_does(make_store: M
     store.put(make_alias("alias", entry))
     store.delete(Selector(frozenset({"y", "z"})))
     for key in keys(raw, store):
-        ttl_ms = raw.pttl(f"semroute:{{{store.shard}}}:{key}")
+        ttl_ms = raw.pttl(f"{keys_of(store)}{key}")
         if key[:2] in ("e:", "x:", "a:"):
             assert HOUR_S * 900 < ttl_ms <= HOUR_S * 1000
         else:
@@ -179,7 +115,7 @@ def test_what_redis_evicted_by_itself_leaves_the_books_in_time(make_store: MakeS
     store = make_store()
     for number in range(8):
         store.put(make_entry(f"q{number}"))
-        raw.delete(f"semroute:{{{store.shard}}}:e:{make_address(f'q{number}').exact}")
+        raw.delete(f"{keys_of(store)}e:{make_address(f'q{number}').exact}")
     for number in range(40):
         store.put(make_entry("another", similarity=number / 50))
     assert store.size().entries == 1
@@ -200,7 +136,7 @@ def test_half_precision_takes_half_the_room_and_is_of_the_shard_not_of_the_clien
     vector = np.random.default_rng(7).standard_normal(384).astype(np.float32)
     vector /= np.linalg.norm(vector)
     store.put(make_entry("q", vector=vector))
-    assert raw.hstrlen(f"semroute:{{{store.shard}}}:e:{make_address('q').exact}", "v") == 2 * 384
+    assert raw.hstrlen(f"{keys_of(store)}e:{make_address('q').exact}", "v") == 2 * 384
     (found,) = search(make_store(), vector)
     assert found.similarity == pytest.approx(1.0, abs=1e-3)
     with pytest.raises(ConfigError, match="float16"):
@@ -241,7 +177,7 @@ def test_emptying_a_shard_drops_its_index_too(make_store: MakeStore, raw: redis.
 
 
 def test_old_invalidations_are_forgotten_and_it_is_known_since_when(make_store: MakeStore) -> None:
-    clock = Clock()
+    clock = TickingClock()
     store = make_store(clock=clock)
     store.delete(Selector(frozenset({"x"})))
     store.delete(Selector(frozenset({"x", "y"})))
@@ -260,7 +196,7 @@ def test_an_invalidation_holds_though_removing_was_cut_short(make_store: MakeSto
         epoch = get(store, "q").epoch
         store.put(make_entry("q", labels=entry.labels, epoch=epoch))
         store.put(make_alias("alias", entry))
-        saved = {key: raw.dump(key) for key in raw.scan_iter(match=f"semroute:{{{store.shard}}}:[ea]:*", count=1000)}
+        saved = {key: raw.dump(key) for key in raw.scan_iter(match=f"{keys_of(store)}[ea]:*", count=1000)}
         store.delete(selector)
         for key, value in saved.items():
             raw.restore(key, 0, value)

@@ -153,14 +153,14 @@ print(json.dumps([ring.replicas(f"key {number} ü", 2) for number in range(200)]
 class TestBadInput:
     @pytest.mark.parametrize("name", ["", " ", "a b", "{a}", "ü", "-a", "a:6379", "a" * 65, "a\n", None, 3])
     def test_a_bad_name_is_refused_with_what_to_give(self, name: object) -> None:
-        for make in (lambda: HashRing([name]), lambda: HashRing(["a"]).with_shard(name)):  # type: ignore[list-item]
+        for make in (lambda: HashRing([name]), lambda: HashRing(["a"]).with_shard(name)):  # type: ignore[list-item]  # what is being tested
             with pytest.raises(ConfigError, match="cannot name a shard: give 1 to 64 letters"):
                 make()
 
     @pytest.mark.parametrize("weight", [0, -1, 0.001, 101, float("nan"), float("inf"), "1", None, True])
     def test_a_bad_weight_is_refused_with_the_range(self, weight: object) -> None:
         with pytest.raises(ConfigError, match=r"shard 'b' has weight .*: give a number from 0.01 to 100"):
-            HashRing({"a": 1, "b": weight})  # type: ignore[dict-item]
+            HashRing({"a": 1, "b": weight})  # type: ignore[dict-item]  # what is being tested
 
     @pytest.mark.parametrize("count", [0, -5, 10_001, 1.5, True])
     def test_virtual_nodes_out_of_range_are_refused(self, count: int) -> None:
@@ -203,7 +203,7 @@ def test_the_repr_names_the_shards_and_unusual_weights() -> None:
 def test_a_ring_cannot_be_changed() -> None:
     ring = HashRing(["a"])
     with pytest.raises(TypeError):
-        ring.weights["b"] = 1  # type: ignore[index]
+        ring.weights["b"] = 1  # type: ignore[index]  # what is being tested
     assert "a" in ring
     assert "b" not in ring
     assert ring != "a"

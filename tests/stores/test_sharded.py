@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,9 @@ from semroute.stores import Store
 from semroute.stores.embedded import EmbeddedStore
 from semroute.stores.sharded import ShardedStore
 from semroute.testing.entries import NOW, digest, make_alias, make_entry
-from semroute.testing.store_suite import SharedStoreSuite, StoreSuite, get, same_entry
+from semroute.testing.store_suite import StoreSuite, get, same_entry
+
+from .fleets import SharedFilesSuite
 
 
 def in_memory(count: int) -> Mapping[str, Store]:
@@ -76,35 +78,14 @@ class TestSubShardsWithTwoReplicas(SpreadStoreSuite):
         store.close()
 
 
-class SharedShards(SharedStoreSuite):
-    """Several sharded stores on the same files."""
-
-    replicas = 1
-
-    @pytest.fixture
-    def make_store(self, tmp_path: Path) -> Iterator[Callable[[], Store]]:
-        made: list[ShardedStore] = []
-
-        def make() -> Store:
-            made.append(ShardedStore(in_files(tmp_path, 3), replicas=self.replicas))
-            return made[-1]
-
-        yield make
-        for store in made:
-            store.close()
-
-    @pytest.fixture
-    def store(self, make_store: Callable[[], Store]) -> Store:
-        return make_store()
-
-    @pytest.fixture
-    def another_store(self, make_store: Callable[[], Store]) -> Callable[[], Store]:
-        return make_store
+class SharedShards(SharedFilesSuite):
+    def opened(self, folder: Path, number: int) -> ShardedStore:
+        return ShardedStore(in_files(folder, 3), replicas=self.replicas)
 
 
-class TestFilesWithOneReplica(SharedShards, StoreSuite):
+class TestFilesWithOneReplica(SharedShards):
     pass
 
 
-class TestFilesWithTwoReplicas(SharedShards, StoreSuite):
+class TestFilesWithTwoReplicas(SharedShards):
     replicas = 2

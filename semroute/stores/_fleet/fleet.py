@@ -151,7 +151,7 @@ class Performer:
         began = self._clock()
         try:
             value: Any = call.deed.act(shard.store)
-        except Exception as error:
+        except Exception as error:  # a shard is a store of any make: what it raises costs its own part only
             return shard.failed(error)
         return shard.answered(call, value, self._clock() - began)
 
@@ -166,7 +166,7 @@ class Performer:
         try:
             async with asyncio.timeout(deadline_s) as limit:
                 value: Any = await call.deed.aact(shard.store)
-        except Exception as error:
+        except Exception as error:  # as above
             if limit.expired():
                 return shard.failed(StoreError(f"no answer within {deadline_s:g} s"))
             return shard.failed(error)

@@ -135,7 +135,7 @@ class Connections:
             except redis.ResponseError:
                 idle.append(connection)
                 raise
-            except BaseException:
+            except BaseException:  # an interrupt too: nobody else must read the reply that may still come
                 self._give_up(connection)
                 raise
             idle.append(connection)

@@ -48,7 +48,7 @@ class Nodes:
             while True:
                 try:
                     reply = self.pool(order.node).perform(order.command, is_asking=order.is_asking)
-                except Exception as error:
+                except Exception as error:  # the route says which of them leads elsewhere, and raises all others
                     order = routing.throw(error)
                 else:
                     order = routing.send(reply)
@@ -83,7 +83,7 @@ class LoopNodes:
             while True:
                 try:
                     reply = await self.pool(order.node).perform(order.command, is_asking=order.is_asking)
-                except Exception as error:
+                except Exception as error:  # as above
                     order = routing.throw(error)
                 else:
                     order = routing.send(reply)

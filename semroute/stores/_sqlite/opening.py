@@ -88,7 +88,7 @@ class Opener:
         connection = self._connect()
         try:
             self._tune(connection)
-        except BaseException:
+        except BaseException:  # an interrupt too: nobody else knows of this connection
             connection.close()
             raise
         return connection
@@ -129,7 +129,7 @@ class Opener:
             if code in _DAMAGE or code == _NO_SUCH_TABLE:
                 raise _Unfit("damaged", str(error)) from error
             raise
-        except BaseException:
+        except BaseException:  # an interrupt too: nobody else knows of this connection
             connection.close()
             raise
         return connection
@@ -147,7 +147,7 @@ class Opener:
             try:
                 _examine(connection, is_suspect=False)
                 self._check_state(connection)
-            except BaseException as error:
+            except BaseException as error:  # as above
                 connection.close()
                 if mode == "ro" and _needs_shared_memory(error) and not self._has_log():
                     continue

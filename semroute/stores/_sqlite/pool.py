@@ -105,7 +105,7 @@ class ConnectionPool:
                 return self._idle.pop()
         try:
             return self._open()
-        except BaseException as error:
+        except BaseException as error:  # an interrupt too: a loan that was never made must not be waited for
             with self._lock:
                 self._forget_loan()
             if isinstance(error, sqlite3.Error | OSError):
@@ -217,12 +217,12 @@ class _WriteLease:
         self._pool.lock_writer()
         try:
             self._connection = self._pool.take()
-        except BaseException:
+        except BaseException:  # an interrupt too: a lock that is kept stops every writer
             self._pool.unlock_writer()
             raise
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-        except BaseException as error:
+        except BaseException as error:  # as above
             self._leave()
             if isinstance(error, sqlite3.Error):
                 raise self._pool.translate(error) from error

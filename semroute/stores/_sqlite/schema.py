@@ -165,7 +165,7 @@ def create(connection: Connection, location: Location, *, digest_key: bytes | No
         elif version == 1:
             _run(connection, _FROM_VERSION_1)
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # an interrupt too: half a schema must not stay behind
         connection.rollback()
         raise
 

@@ -1,0 +1,142 @@
+"""What invalidations and reports of wrong hits take out of a cache, and what they leave."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from semroute import ConfigError, Hit, Miss, NotStored, Request, SemanticCache, Stored, scope
+from semroute.testing.clock import FakeClock
+
+from .caching import ANSWER, QUESTION, SAME_IN_OTHER_WORDS
+
+
+class TestInvalidation:
+    async def fill(self, face, cache: SemanticCache) -> None:
+        for tenant in ("a", "b"):
+            for namespace in ("docs", "shop"):
+                with scope(tenant=tenant, namespace=namespace, user=f"{tenant}-{namespace}", tags=[f"from {tenant}"]):
+                    await face.update(cache, QUESTION, f"{tenant} {namespace}")
+
+    async def left(self, face, cache: SemanticCache) -> set[str]:
+        found = set()
+        for tenant in ("a", "b"):
+            for namespace in ("docs", "shop"):
+                with scope(tenant=tenant, namespace=namespace, user=f"{tenant}-{namespace}"):
+                    results = [await face.lookup(cache, words) for words in (QUESTION, SAME_IN_OTHER_WORDS)]
+                    found |= {result.answer.text for result in results if isinstance(result, Hit)}
+        return found
+
+    @pytest.mark.parametrize(
+        ("named", "left"),
+        [
+            ({"tenant": "a"}, {"b docs", "b shop"}),
+            ({"namespace": "docs"}, {"a shop", "b shop"}),
+            ({"tenant": "a", "namespace": "docs"}, {"a shop", "b docs", "b shop"}),
+            ({"user": "b-shop"}, {"a docs", "a shop", "b docs"}),
+            ({"tag": "from b"}, {"a docs", "a shop"}),
+            ({"tenant": "a", "tag": "from b"}, {"a docs", "a shop", "b docs", "b shop"}),
+            ({"tenant": "nobody"}, {"a docs", "a shop", "b docs", "b shop"}),
+            ({"older_than": timedelta(days=1)}, {"a docs", "a shop", "b docs", "b shop"}),
+        ],
+    )
+    async def test_what_is_named_goes_and_nothing_else(self, face, cache: SemanticCache, named, left) -> None:
+        await self.fill(face, cache)
+        assert cache.invalidate(**named) == 4 - len(left)
+        assert await self.left(face, cache) == left
+
+    async def test_what_is_older_than_a_time_goes(self, face, cache: SemanticCache, clock: FakeClock) -> None:
+        await face.update(cache, "What is a ring?", "old")
+        clock.advance(timedelta(hours=2))
+        await face.update(cache, "What is a shard?", "new")
+        assert cache.invalidate(older_than=timedelta(hours=1)) == 1
+        assert isinstance(await face.lookup(cache, "What is a ring?"), Miss)
+        assert isinstance(await face.lookup(cache, "What is a shard?"), Hit)
+
+    async def test_one_entry_goes_with_its_aliases(self, face, cache: SemanticCache) -> None:
+        stored = await face.update(cache, QUESTION, ANSWER)
+        await face.lookup(cache, SAME_IN_OTHER_WORDS)
+        assert cache.invalidate(entry=stored.entry_id) == 1
+        assert isinstance(await face.lookup(cache, QUESTION), Miss)
+        assert isinstance(await face.lookup(cache, SAME_IN_OTHER_WORDS), Miss)
+
+    async def test_clearing_removes_everything(self, face, cache: SemanticCache) -> None:
+        await self.fill(face, cache)
+        assert cache.clear() == 4
+        assert await self.left(face, cache) == set()
+        assert cache.size().entries == 0
+
+    @pytest.mark.parametrize("how", ["tenant", "tag", "clear", "entry", "feedback"])
+    async def test_an_answer_under_way_during_an_invalidation_is_not_stored(self, face, cache, how: str) -> None:
+        with scope(tenant="a", tags=["t"]):
+            request = cache.request(QUESTION)
+        await face.lookup(cache, request)
+        self.invalidate(cache, how, request)
+        assert isinstance(await face.update(cache, request, "made before"), NotStored)
+        assert isinstance(await face.lookup(cache, request), Miss)
+        assert isinstance(await face.update(cache, request, "made after"), Stored)
+
+    @pytest.mark.parametrize("how", ["tenant", "tag", "clear", "entry", "feedback"])
+    async def test_no_one_of_several_answers_under_way_during_an_invalidation_is_stored(self, face, cache, how) -> None:
+        with scope(tenant="a", tags=["t"]):
+            request = cache.request(QUESTION)
+        await face.lookup(cache, request)
+        await face.lookup(cache, request)
+        self.invalidate(cache, how, request)
+        assert isinstance(await face.update(cache, request, "made before"), NotStored)
+        assert isinstance(await face.update(cache, request, "made before too"), NotStored)
+
+    def invalidate(self, cache: SemanticCache, how: str, request: Request) -> None:
+        match how:
+            case "tenant":
+                cache.invalidate(tenant="a")
+            case "tag":
+                cache.invalidate(tag="t")
+            case "clear":
+                cache.clear()
+            case "entry":
+                cache.invalidate(entry=cache.key(request))
+            case "feedback":
+                cache.feedback(cache.key(request), correct=False)
+
+    async def test_an_invalidation_of_others_does_not_touch_an_answer_under_way(self, face, cache) -> None:
+        with scope(tenant="a"):
+            await face.lookup(cache, QUESTION)
+            cache.invalidate(tenant="b")
+            assert isinstance(await face.update(cache, QUESTION, ANSWER), Stored)
+
+    def test_nothing_named_is_an_error_and_removes_nothing(self, cache: SemanticCache) -> None:
+        cache.update(QUESTION, ANSWER)
+        with pytest.raises(ConfigError, match="name what to invalidate"):
+            cache.invalidate()
+        assert isinstance(cache.lookup(QUESTION), Hit)
+
+    def test_a_negative_age_is_an_error_and_removes_nothing(self, cache: SemanticCache) -> None:
+        cache.update(QUESTION, ANSWER)
+        with pytest.raises(ConfigError, match="older_than must be a timedelta of at least 0 s"):
+            cache.invalidate(older_than=timedelta(seconds=-1))
+        assert isinstance(cache.lookup(QUESTION), Hit)
+
+
+class TestFeedback:
+    async def test_a_wrong_hit_loses_its_entry_with_all_aliases_and_is_counted(self, face, cache) -> None:
+        await face.update(cache, QUESTION, "wrong")
+        hit = await face.lookup(cache, SAME_IN_OTHER_WORDS)
+        assert cache.feedback(hit.hit_id, correct=False) == 1
+        for question in (QUESTION, SAME_IN_OTHER_WORDS):
+            assert isinstance(await face.lookup(cache, question), Miss)
+        assert cache.stats().wrong_reports == 1
+        assert isinstance(await face.update(cache, QUESTION, "right"), Stored)
+
+    async def test_a_right_hit_stays(self, face, cache: SemanticCache) -> None:
+        await face.update(cache, QUESTION, ANSWER)
+        hit = await face.lookup(cache, QUESTION)
+        assert cache.feedback(hit.hit_id, correct=True) == 0
+        assert isinstance(await face.lookup(cache, QUESTION), Hit)
+        assert cache.stats().wrong_reports == 0
+
+    def test_a_hit_that_nobody_knows_removes_nothing(self, cache: SemanticCache) -> None:
+        cache.update(QUESTION, ANSWER)
+        assert cache.feedback("no such hit", correct=False) == 0
+        assert isinstance(cache.lookup(QUESTION), Hit)
