@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from semroute.entry import Usage
 from semroute.result import Hit
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from semroute.entry import JSON, Answer
     from semroute.prices import Price
     from semroute.request import Request
-    from semroute.result import Saved
     from semroute.telemetry import Event
 
 OTHERS: Final = "(others)"
-"""Stands for every tenant after the first `MOST_TENANTS`."""
-MOST_TENANTS: Final = 1_000
+"""Stands for every tenant and model after the first `MOST_ACCOUNTS` pairs of them."""
+MOST_ACCOUNTS: Final = 1_000
 _CHARS_PER_TOKEN: Final = 4.0
 """An estimate for English prose; used where the provider told no usage."""
 
 
-@dataclass(frozen=True, slots=True)
+_Key: TypeAlias = tuple[str | None, str | None]
+
+
+@dataclass(slots=True)
 class Costs:
     """Sums in US dollars, and how far they can be relied on."""
 
@@ -43,8 +45,9 @@ class Costs:
     unpriced: int = 0
     """Calls and hits whose model has no price: they are in none of the sums."""
 
-    def __add__(self, other: Costs) -> Costs:
-        return Costs(*[getattr(self, each.name) + getattr(other, each.name) for each in fields(Costs)])
+    def add(self, other: Costs) -> None:
+        for each in fields(Costs):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
     @property
     def is_estimate(self) -> bool:
@@ -69,8 +72,7 @@ class CostLedger:
         self.prices: Mapping[str, Price] = {} if prices is None else dict(prices)
         self._strongest = strongest
         self._lock = threading.Lock()
-        self._costs: dict[tuple[str | None, str | None], Costs] = {}
-        self._tenants: set[str | None] = {OTHERS}
+        self._accounts: dict[_Key, Costs] = {}
 
     @classmethod
     def of(cls, prices: Mapping[str, Price] | ModelCatalog | None) -> Self:
@@ -78,57 +80,70 @@ class CostLedger:
         return cls(prices.prices, prices.strongest.price) if isinstance(prices, ModelCatalog) else cls(prices)
 
     def on(self, event: Event) -> None:
-        match event:
-            case LookupEvent(Hit(answer, explanation), _, scope) if explanation.saved is not None:
-                self._add(scope.tenant, answer.model, _saving(explanation.saved))
-            case CallEvent(request, answer):
-                self._add(request.scope.tenant, answer.model, self._call(request, answer))
-            case _:
-                pass
+        if isinstance(event, LookupEvent):
+            hit = event.result
+            if isinstance(hit, Hit) and hit.explanation.saved is not None:
+                self._note_hit(self._account(event.scope.tenant, hit.answer.model), hit.explanation.saved.usd)
+        elif isinstance(event, CallEvent):
+            self._note_call(event.request, event.answer)
 
     def total(self) -> Costs:
         """Return the sum over everything."""
-        with self._lock:
-            return sum(self._costs.values(), Costs())
+        return self._sums(lambda _: None).get(None, Costs())
 
     def by_tenant(self) -> dict[str | None, Costs]:
         """Return the costs of each tenant; None is for requests without one, `OTHERS` for those of too many."""
-        return self._grouped(lambda key: key[0])
+        return self._sums(lambda key: key[0])
 
     def by_model(self) -> dict[str | None, Costs]:
         """Return the costs of each model; hits count for the model that had answered."""
-        return self._grouped(lambda key: key[1])
+        return self._sums(lambda key: key[1])
 
     def reset(self) -> None:
         """Begin anew."""
         with self._lock:
-            self._costs.clear()
-            self._tenants = {OTHERS}
+            self._accounts.clear()
 
-    def _grouped(self, by: Callable[[tuple[str | None, str | None]], str | None]) -> dict[str | None, Costs]:
-        grouped: dict[str | None, Costs] = {}
+    def _sums(self, by: Callable[[_Key], str | None]) -> dict[str | None, Costs]:
+        sums: dict[str | None, Costs] = {}
         with self._lock:
-            for key, costs in self._costs.items():
-                grouped[by(key)] = grouped.get(by(key), Costs()) + costs
-        return grouped
+            for key, costs in self._accounts.items():
+                sums.setdefault(by(key), Costs()).add(costs)
+        return sums
 
-    def _add(self, tenant: str | None, model: str | None, costs: Costs) -> None:
+    def _account(self, tenant: str | None, model: str | None) -> Costs:
+        """Return the costs of a tenant and model, to be added to under the lock."""
+        account = self._accounts.get((tenant, model))
+        if account is None:
+            with self._lock:
+                if len(self._accounts) >= MOST_ACCOUNTS:
+                    tenant = model = OTHERS
+                account = self._accounts.setdefault((tenant, model), Costs())
+        return account
+
+    def _note_hit(self, account: Costs, usd: float | None) -> None:
         with self._lock:
-            if tenant not in self._tenants:
-                if len(self._tenants) > MOST_TENANTS:
-                    tenant = OTHERS
-                self._tenants.add(tenant)
-            self._costs[tenant, model] = self._costs.get((tenant, model), Costs()) + costs
+            account.hits += 1
+            if usd is None:
+                account.unpriced += 1
+            else:
+                account.saved_by_hits_usd += usd
 
-    def _call(self, request: Request, answer: Answer) -> Costs:
+    def _note_call(self, request: Request, answer: Answer) -> None:
+        account = self._account(request.scope.tenant, answer.model)
         usage = _estimated(request, answer) if answer.usage is None else answer.usage
         price = None if answer.model is None else self.prices.get(answer.model)
         usd = answer.usd if answer.usd is not None or price is None else price.of(usage)
-        if usd is None:
-            return Costs(calls=1, unpriced=1)
-        spared = self._strongest.of(usage) - usd if request.is_routed and self._strongest is not None else 0.0
-        estimated = usd if answer.usd is None and answer.usage is None else 0.0
-        return Costs(calls=1, spent_usd=usd, saved_by_routing_usd=spared, estimated_usd=estimated)
+        with self._lock:
+            account.calls += 1
+            if usd is None:
+                account.unpriced += 1
+                return
+            account.spent_usd += usd
+            if answer.usd is None and answer.usage is None:
+                account.estimated_usd += usd
+            if request.is_routed and self._strongest is not None:
+                account.saved_by_routing_usd += self._strongest.of(usage) - usd
 
     def __repr__(self) -> str:
         costs = self.total()
@@ -142,10 +157,6 @@ class CostLedger:
         from semroute.display import ledger_page
 
         return ledger_page(self)
-
-
-def _saving(saved: Saved) -> Costs:
-    return Costs(hits=1, unpriced=1) if saved.usd is None else Costs(hits=1, saved_by_hits_usd=saved.usd)
 
 
 def _estimated(request: Request, answer: Answer) -> Usage:

@@ -76,7 +76,7 @@ def test_costs_are_kept_apart_by_tenant_and_by_model() -> None:
 
 
 def test_tenants_without_end_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("semroute.ledger.MOST_TENANTS", 3)
+    monkeypatch.setattr("semroute.ledger.MOST_ACCOUNTS", 3)
     kept = ledger(*[call(tenant=f"t{number}") for number in range(10)])
     assert kept.by_tenant()[OTHERS].calls == 7
     assert kept.total().calls == 10
