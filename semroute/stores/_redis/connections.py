@@ -65,6 +65,8 @@ def _packer() -> Callable[[Parts], bytes] | None:
 
 
 _PACK: Final = _packer()
+_AT_FIRST: Final = 8
+_GROW_AFTER_S: Final = 0.005
 
 
 def packed_of(connection: Any, command: Parts) -> list[bytes]:
@@ -162,7 +164,10 @@ class Connections:
 
 
 class LoopConnections:
-    """The same for one event loop.
+    """The same for one event loop, with few connections at first, and more when callers would have to wait.
+
+    Making a connection costs the loop several times what a command does, so many tasks that begin at once are served
+    sooner over a few.
 
     The deadline of a command is kept here and not by redis-py, which starts a task for every command to do so; before
     Python 3.12 that may also swallow a cancellation.
@@ -177,7 +182,8 @@ class LoopConnections:
         self._sentinels: list[Any] = [] if watching is None else watching.sentinels
         self._size = size
         self._wait_s = wait_s
-        self._permits = asyncio.Semaphore(size)
+        self._allowed = min(size, _AT_FIRST)
+        self._permits = asyncio.Semaphore(self._allowed)
         self._idle: list[Any] = []
 
     async def perform(self, command: Parts, *, is_asking: bool = False) -> Any:
@@ -226,11 +232,18 @@ class LoopConnections:
             await self._pool.release(connection)
 
     async def _wait_for_permit(self) -> None:
+        """Wait until a connection is free, or for so long that one more is worth making."""
+        may_grow = self._allowed < self._size
         try:
-            async with asyncio.timeout(self._wait_s):
+            async with asyncio.timeout(_GROW_AFTER_S if may_grow else self._wait_s):
                 await self._permits.acquire()
         except TimeoutError:
-            raise all_in_use(self._size, self._wait_s) from None
+            if not may_grow:
+                raise all_in_use(self._size, self._wait_s) from None
+            if self._allowed < self._size:
+                self._allowed += 1  # this caller has the new permit, and gives it back like any other
+            else:
+                await self._wait_for_permit()
 
     async def aclose(self) -> None:
         """Close all connections."""
