@@ -67,13 +67,14 @@ _PREFIXES = (
 )
 
 
-def _antonyms() -> frozenset[tuple[str, str]]:
-    pairs: set[tuple[str, str]] = set()
+def _antonyms() -> dict[str, set[str]]:
+    opposites: dict[str, set[str]] = {}
     for row in _PAIRS.replace("\n", "|").strip("|").split("|"):
         first, second = (canonical(word) for word in row.split())
         if first != second:
-            pairs |= {(first, second), (second, first)}
-    return frozenset(pairs)
+            opposites.setdefault(first, set()).add(second)
+            opposites.setdefault(second, set()).add(first)
+    return opposites
 
 
 _ANTONYMS = _antonyms()
@@ -81,7 +82,9 @@ _ANTONYMS = _antonyms()
 
 def are_opposites(first: str, second: str) -> bool:
     """Say whether two canonical words are opposites, by the list or by a prefix such as "un-" or "dis-"."""
-    if (first, second) in _ANTONYMS:
+    if second in _ANTONYMS.get(first, ()):
         return True
+    if first[-1:] != second[-1:]:  # a prefix leaves the ending alone
+        return False
     short, long = (second, first) if len(first) > len(second) else (first, second)
     return len(short) > 2 and long.endswith(short) and long[: -len(short)] in _PREFIXES

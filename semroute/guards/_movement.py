@@ -55,10 +55,12 @@ def agrees_as_passive(query: list[str], stored: list[str]) -> bool | None:
 
 def agrees_as_part(part: list[str], whole: list[str]) -> bool:
     """Say whether "is roaming included in the plan" and "does the plan include roaming" are the two."""
-    plain = without_links(whole)
-    at = next((i for i, (one, two) in enumerate(pairwise(part)) if one == _INCLUDE and two == "in"), None)
-    if at is None or "in" in whole:
+    if _INCLUDE not in part or "in" in whole:
         return False
+    at = next((i for i, (one, two) in enumerate(pairwise(part)) if one == _INCLUDE and two == "in"), None)
+    if at is None:
+        return False
+    plain = without_links(whole)
     before, after = without_links(part[:at]), without_links(part[at + 2 :])
     return bool(before and after) and [*after, _INCLUDE, *before] == plain
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
 
-from semroute.guards._spelling import could_be_same, initials, is_misspelt_function_word, same_word
+from semroute.guards._spelling import initials, is_misspelt_function_word, same_word
 from semroute.guards._text import Text, analyse
-from semroute.guards._tokens import Kind, Token
+from semroute.guards._tokens import Token
 
-_CONTENT = Kind.CONTENT
-_SOLID = (Kind.NUMBER, Kind.LITERAL)
 MAX_DIFFERENCES = 2_500
 """Of two texts with more pairs of differing words than this, nothing is compared."""
 
 
-class Pair(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Pair:
     """A query and a candidate's query, compared token by token."""
 
     query: Text
@@ -35,46 +34,45 @@ def compare(query: str, stored: str) -> Pair | None:
     first, second = analyse(query), analyse(stored)
     if first is None or second is None:
         return None
-    left, n_shared = _left_over(first.tokens, second.tokens)
-    right, _ = _left_over(second.tokens, first.tokens)
+    left, right = _left_over(first.content, second.keys), _left_over(second.content, first.keys)
     if len(left) * len(right) > MAX_DIFFERENCES:
         return None
+    n_shared = sum([token.key in second.keys for token in first.content])
     left, right, related = _related(left, right)
     n_shared += len(related) + len(_solid(first) & _solid(second))
     return Pair(first, second, tuple(left), tuple(right), tuple(related), n_shared)
 
 
-def _left_over(these: tuple[Token, ...], those: tuple[Token, ...]) -> tuple[list[Token], int]:
-    """Return the content words of these that those have no counterpart for, and how many have one."""
-    present = {token.key for token in those}
-    content = [token for token in these if token.kind is _CONTENT]
-    missing = [token for token in content if token.key not in present]
-    left = [token for token in missing if not is_misspelt_function_word(token.surface)]
-    return left, len(content) - len(missing)
+def _left_over(content: tuple[Token, ...], keys: frozenset[str]) -> list[Token]:
+    """Return the content words of one text that the other one, whose keys are given, has no counterpart for."""
+    return [token for token in content if token.key not in keys and not is_misspelt_function_word(token.surface)]
 
 
 def _related(left: list[Token], right: list[Token]) -> tuple[list[Token], list[Token], list[tuple[str, str]]]:
     """Match what is left over by other forms and by spelling: "subscribe" and "subscription", "recieve"."""
     if not left or not right:
         return left, right, []
-    left, right = _unjoined(left, right), _unjoined(right, left)
+    if len(left) > 1 or len(right) > 1:
+        left, right = _unjoined(left, right), _unjoined(right, left)
     related: list[tuple[str, str]] = []
     kept: list[Token] = []
-    rest = [(other, initials(other)) for other in right]
+    rest = [(other, *initials(other)) for other in right]
     for token in left:
-        begins = initials(token)
-        for index, (other, its) in enumerate(rest):
-            if could_be_same(begins, its) and same_word(token, other):
+        first, _, first_of_key = initials(token)
+        for index, (other, its_first, its_second, its_first_of_key) in enumerate(rest):
+            # Most words begin otherwise: neither a form nor a slip changes the first letter, but for a swap.
+            could_be = first in (its_first, its_second) or first_of_key == its_first_of_key
+            if could_be and same_word(token, other):
                 related.append((token.key, other.key))
                 del rest[index]
                 break
         else:
             kept.append(token)
-    return kept, [other for other, _ in rest], related
+    return kept, [entry[0] for entry in rest], related
 
 
 def _solid(text: Text) -> set[str]:
-    return {token.key for token in text.tokens if token.kind in _SOLID}
+    return {token.key for token in (*text.numbers, *text.literals)}
 
 
 def _unjoined(tokens: list[Token], others: list[Token]) -> list[Token]:

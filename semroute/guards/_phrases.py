@@ -204,17 +204,17 @@ able to=can
 """
 
 
-def _table() -> dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]]:
-    table: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]] = {}
+def _table() -> dict[tuple[str, ...], tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]]:
+    table: dict[tuple[str, ...], list[tuple[tuple[str, ...], tuple[str, ...]]]] = {}
     for line in _PHRASES.strip().splitlines():
         phrase, _, meaning = line.partition("=")
         words = tuple(phrase.split())
-        table.setdefault(words[0], []).append((words, tuple(meaning.split())))
-    return {head: tuple(sorted(rows, key=lambda row: -len(row[0]))) for head, rows in table.items()}
+        table.setdefault(words[:2], []).append((words, tuple(meaning.split())))
+    return {start: tuple(sorted(rows, key=lambda row: -len(row[0]))) for start, rows in table.items()}
 
 
 PHRASES = _table()
-"""First word → (phrase, what it says), the longest phrase first."""
+"""First two words → (phrase, what it says), the longest phrase first; a phrase may have but one word."""
 
 PARTICLE_VERBS: dict[tuple[str, str], str] = {
     (verb, particle): meaning

@@ -28,7 +28,7 @@ _OWNERS = words("my his her your their our its")
 
 def roles_swapped(pair: Pair) -> str:
     """Find somebody who acts in one text and is acted on in the other: "who blocked me", "who I blocked"."""
-    if _OBJECTS.isdisjoint(pair.query.vocabulary | pair.stored.vocabulary):
+    if _OBJECTS.isdisjoint(pair.query.vocabulary) and _OBJECTS.isdisjoint(pair.stored.vocabulary):
         return ""
     ours, theirs = _roles(pair.query.tokens), _roles(pair.stored.tokens)
     for (agents, patients), (others_agents, others_patients) in ((ours, theirs), (theirs, ours)):
@@ -79,6 +79,8 @@ def _governed(tokens: tuple[Token, ...]) -> dict[str, str]:
 
 def _fillers(text: Text) -> list[str]:
     """Return the adverbs that may be left out, but not change places ("ever … just")."""
+    if FILLERS.isdisjoint(text.keys):
+        return []
     fillers = [token.key for token in text.tokens if token.key in FILLERS]
     return fillers if len(fillers) > 1 else []
 
@@ -97,7 +99,7 @@ def bound_words_moved(pair: Pair, is_list: bool) -> str:
     In a list whose members changed places, what stands behind "to" may change too.
     """
     query, stored = pair.query.words, pair.stored.words
-    if query == stored or sorted(query) != sorted(stored):
+    if pair.query.vocabulary != pair.stored.vocabulary or query == stored or sorted(query) != sorted(stored):
         return ""
     ours, theirs = _bound(query), _bound(stored)
     first, second = ours - theirs, theirs - ours

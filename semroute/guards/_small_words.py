@@ -10,6 +10,8 @@ from semroute.guards._text import Text
 from semroute.guards._tokens import Kind, Token
 from semroute.guards._words import ARTICLES, AUXILIARIES, FUNCTION_WORDS, PREPOSITIONS, words
 
+_CONTENT, _MARK = Kind.CONTENT, Kind.MARK
+_BEFORE_NOUNS = words("a an the")
 _ALIKE = frozenset(
     frozenset(row.split("-"))
     for row in words(
@@ -47,7 +49,8 @@ def _gerund(pair: Pair) -> str:
     """Find a noun that is another noun with "-ing": "a train", "a training"."""
     if pair.query.words == pair.stored.words:
         return ""
-    ours, theirs = _nouns(pair.query), _nouns(pair.stored)
+    ours = _nouns(pair.query)
+    theirs = _nouns(pair.stored) if ours else {}
     for key in ours.keys() & theirs.keys():
         if ours[key].endswith("ing") != theirs[key].endswith("ing"):
             return f"{ours[key]} ≠ {theirs[key]}"
@@ -56,12 +59,12 @@ def _gerund(pair: Pair) -> str:
 
 def _nouns(text: Text) -> dict[str, str]:
     """Return the words that stand behind "a", "an" or "the", by their keys."""
-    behind = ((one, two) for one, two in pairwise(text.tokens) if one.key in ("a", "an", "the"))
-    return {two.key: two.surface.lower() for _, two in behind if two.kind is Kind.CONTENT}
+    behind = [two for one, two in pairwise(text.tokens) if one.key in _BEFORE_NOUNS and two.kind is _CONTENT]
+    return {token.key: token.surface.lower() for token in behind}
 
 
 def _plain(text: Text) -> list[Token]:
-    return [token for token in text.tokens if token.kind is not Kind.MARK and token.key not in ARTICLES]
+    return [token for token in text.tokens if token.kind is not _MARK and token.key not in ARTICLES]
 
 
 def _preposition(pair: Pair) -> str:
@@ -87,9 +90,10 @@ def _owner(pair: Pair) -> str:
     """Find a text that is about oneself where the other is about somebody else."""
     ours, theirs = pair.query.vocabulary, pair.stored.vocabulary
     for one, two in ((ours, theirs), (theirs, ours)):
-        mine, others = one & _FIRST, two & _THIRD
-        if mine and others and not one & _THIRD and not two & _FIRST and _ANYBODY.isdisjoint(two | one):
-            return f"{min(mine)} ≠ {min(others)}"
+        if _FIRST.isdisjoint(one) or _THIRD.isdisjoint(two) or not (_THIRD.isdisjoint(one) and _FIRST.isdisjoint(two)):
+            continue
+        if _ANYBODY.isdisjoint(one) and _ANYBODY.isdisjoint(two):
+            return f"{min(one & _FIRST)} ≠ {min(two & _THIRD)}"
     return ""
 
 

@@ -34,14 +34,6 @@ def initials(token: Token) -> tuple[str, str, str]:
     return surface[:1], surface[1:2], token.key[:1]
 
 
-def could_be_same(ours: tuple[str, str, str], theirs: tuple[str, str, str]) -> bool:
-    """Say by their initials whether two words could be one: a quick look before `same_word`.
-
-    Most words begin otherwise: neither a form nor a slip of the keyboard changes the first letter, but for a swap.
-    """
-    return ours[0] == theirs[0] or ours[0] == theirs[1] or ours[2] == theirs[2]
-
-
 def same_word(token: Token, other: Token) -> bool:
     """Say whether two tokens with different keys are forms of one word, or one is the other misspelt."""
     first, second = token.surface.lower(), other.surface.lower()
@@ -53,6 +45,8 @@ def same_word(token: Token, other: Token) -> bool:
 
 
 def _is_form(first: str, second: str) -> bool:
+    if first[:_ROOT_CHARS] != second[:_ROOT_CHARS]:
+        return False
     root = _n_common(first, second)
     if root < _ROOT_CHARS:
         return False

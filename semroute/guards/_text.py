@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from semroute.guards import _quantities as quantities
+from semroute.guards._asking import asked, is_order
 from semroute.guards._numerals import NUMBER_WORDS, append_date, is_currency_of_number, read_digits, read_word
 from semroute.guards._synonyms import canonical
 from semroute.guards._tokens import Kind, Token, Written
 from semroute.guards._words import AUXILIARIES, FILLERS, FUNCTION_WORDS, PRONOUNS, words
-from semroute.guards._writing import fold, is_plain, pieces, plain_pieces, written
+from semroute.guards._writing import fold, pieces, plain_pieces, written
 
 MAX_CHARS = 4_000
 MAX_TOKENS = 600
 REMEMBERED = 4_096
 """So many short texts stay taken apart: stored questions come up again and again.
 
-About 4 KB each, and 3 more in a verifier.
+About 3 KB each, and 3 more in a verifier.
 """
 SHORT = 200
 """Characters of a text that is worth remembering."""
@@ -41,18 +42,41 @@ _NAMES_IN_CAPITALS = {"us": "usa", "it": "IT", "who": "WHO"}
 """Function words that are names when they are written in capitals."""
 
 
-_READ_TOGETHER = NUMBER_WORDS | {"used", "a"}
+_READ_IN_CONTEXT = words("used a")
+_READ_TOGETHER = NUMBER_WORDS | _READ_IN_CONTEXT
 """Words that are read together with their neighbours."""
+# A name of this module is found more quickly than one of a class, and these are asked for each token.
+_CONTENT, _FUNCTION, _NUMBER, _NEGATION, _LITERAL = (
+    Kind.CONTENT,
+    Kind.FUNCTION,
+    Kind.NUMBER,
+    Kind.NEGATION,
+    Kind.LITERAL,
+)
 
 
-class Text(NamedTuple):
-    """A question taken apart."""
+# Not frozen, which would make it take three times as long to make.
+@dataclass(slots=True, eq=False)
+class Text:
+    """A question taken apart, with all that every comparison asks of it: it is compared with many others."""
 
     tokens: tuple[Token, ...]
     words: tuple[str, ...]
     """Lower-case words as written, marks included, contractions taken apart."""
     vocabulary: frozenset[str]
     """The same words, each once."""
+    keys: frozenset[str]
+    """The keys of the tokens, each once."""
+    content: tuple[Token, ...]
+    functions: tuple[Token, ...]
+    numbers: tuple[Token, ...]
+    negations: tuple[Token, ...]
+    literals: tuple[Token, ...]
+    asks: str
+    """What it asks for: a question word, "how many" and the like, "yes or no", or nothing."""
+    is_order: bool
+    is_statement: bool
+    """Whether it neither asks nor orders anything."""
     quoted: tuple[str, ...]
     """What stands in quotation marks, in lower-case words."""
     signs: tuple[str, ...]
@@ -78,20 +102,32 @@ def _long(text: str) -> Text | None:
 
 def _analysed(text: str) -> Text | None:
     folded = fold(text)
-    plain = is_plain(folded)
-    raw = plain_pieces(folded) if plain else pieces(folded)
+    plain = plain_pieces(folded)
+    raw = pieces(folded) if plain is None else plain
     if len(raw) > MAX_TOKENS:
         return None
     is_cased = _tells_names(raw)
     said = written(raw)
+    tokens = _tokens(said, is_cased)
+    content, functions, numbers, negations, literals = _by_kind(tokens)
     words_said = tuple([entry.word for entry in said])
+    asks, orders = asked(words_said), is_order(words_said)
     return Text(
-        tuple(_tokens(said, is_cased)),
-        words_said,
-        frozenset(words_said),
-        () if plain else _quoted(folded),
-        () if plain else _signs(folded),
-        is_cased,
+        tokens=tuple(tokens),
+        words=words_said,
+        vocabulary=frozenset(words_said),
+        keys=frozenset([token.key for token in tokens]),
+        content=content,
+        functions=functions,
+        numbers=numbers,
+        negations=negations,
+        literals=literals,
+        asks=asks,
+        is_order=orders,
+        is_statement=not asks and not orders and "?" not in words_said,
+        quoted=_quoted(folded) if plain is None else (),
+        signs=_signs(folded) if plain is None else (),
+        is_cased=is_cased,
     )
 
 
@@ -100,9 +136,11 @@ def _signs(folded: str) -> tuple[str, ...]:
 
 
 def _tells_names(raw: list[tuple[str, str]]) -> bool:
+    capitals = [surface for group, surface in raw if group == "word" and surface[0].isupper() and len(surface) > 1]
+    if len(capitals) <= 1:
+        return True
     said = [surface for group, surface in raw if group == "word" and len(surface) > 1]
-    n_capital = sum(surface[0].isupper() for surface in said)
-    return n_capital <= 1 or n_capital < _TITLE_SHARE * len(said)
+    return len(capitals) < _TITLE_SHARE * len(said)
 
 
 def _quoted(folded: str) -> tuple[str, ...]:
@@ -114,28 +152,50 @@ def _quoted(folded: str) -> tuple[str, ...]:
 
 def _tokens(said: list[Written], is_cased: bool) -> list[Token]:
     tokens: list[Token] = []
-    index = 0
-    while index < len(said):
+    index, n_said = 0, len(said)
+    token: Token | None
+    while index < n_said:
         entry = said[index]
-        token: Token | None
+        n_taken = 1
         if entry.group == "word" and entry.word not in _READ_TOGETHER:
-            tokens.append(_word(entry, is_cased))
-            index += 1
-            continue
-        if is_currency_of_number(said, index):
-            index += 2 if said[index + 1].word == "." else 1
-            continue
-        if entry.group == "word":
-            n_taken, token = read_word(said, index)
-            if token is None:
-                token = _in_context(said, index) or _word(entry, is_cased)
-        elif entry.group == "number":
-            n_taken, token = read_digits(said, index)
+            tokens.append(_word(entry.word, entry.surface, entry.may_name and is_cased))
+        elif entry.group == "word" and entry.word in _READ_IN_CONTEXT:
+            tokens.append(_in_context(said, index) or _word(entry.word, entry.surface, entry.may_name and is_cased))
+        elif entry.group == "sign":
+            tokens.append(_other(entry))
+        elif is_currency_of_number(said, index):
+            n_taken = 2 if said[index + 1].word == "." else 1
         else:
-            n_taken, token = 1, _other(entry)
-        append_date(tokens, token)
+            if entry.group == "word":
+                n_taken, token = read_word(said, index)
+                if token is None:
+                    token = _word(entry.word, entry.surface, entry.may_name and is_cased)
+            elif entry.group == "number":
+                n_taken, token = read_digits(said, index)
+            else:
+                token = _other(entry)
+            append_date(tokens, token)
         index += n_taken
     return tokens
+
+
+def _by_kind(tokens: list[Token]) -> tuple[tuple[Token, ...], ...]:
+    """Return the content words, the function words, the numbers, the negations and the code among tokens."""
+    kinds: tuple[list[Token], ...] = ([], [], [], [], [])
+    content, functions, numbers, negations, literals = kinds
+    for token in tokens:
+        kind = token.kind
+        if kind is _CONTENT:
+            content.append(token)
+        elif kind is _FUNCTION:
+            functions.append(token)
+        elif kind is _NUMBER:
+            numbers.append(token)
+        elif kind is _NEGATION:
+            negations.append(token)
+        elif kind is _LITERAL:
+            literals.append(token)
+    return tuple([tuple(of_kind) for of_kind in kinds])
 
 
 def _in_context(said: list[Written], index: int) -> Token | None:
@@ -152,11 +212,11 @@ def _in_context(said: list[Written], index: int) -> Token | None:
     return Token("a", entry.surface, Kind.CONTENT, entry.may_name)
 
 
-def _word(entry: Written, is_cased: bool) -> Token:
-    word, surface = entry.word, entry.surface
+@lru_cache(maxsize=8_192)
+def _word(word: str, surface: str, is_name: bool) -> Token:
+    """Return the token of a word by itself; all texts share it, which saves time and memory."""
     if word in _NEGATIONS:
         return Token(word, surface, Kind.NEGATION)
-    is_name = entry.may_name and is_cased
     if word in FUNCTION_WORDS or word in FILLERS:
         if is_name and surface.isupper() and word in _NAMES_IN_CAPITALS:
             return Token(_NAMES_IN_CAPITALS[word], surface, Kind.CONTENT, True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 
 class Kind(Enum):
@@ -17,7 +17,8 @@ class Kind(Enum):
     MARK = "mark"
 
 
-class Token(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Token:
     """One token: `key` is equal where the meaning is, `surface` is what was written."""
 
     key: str
@@ -26,7 +27,8 @@ class Token(NamedTuple):
     is_name: bool = False
 
 
-class Written(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Written:
     """A piece of text on its way to becoming a token."""
 
     group: str

@@ -1,8 +1,9 @@
-"""Boosted trees, evaluated by numpy: every tree and every candidate at once, level by level."""
+"""Boosted trees, evaluated by numpy: every tree and every candidate at once, a step down at a time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     Matrix: TypeAlias = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Forest:
     """Complete binary trees of one depth, whose values add up.
 
@@ -42,6 +43,12 @@ class Forest:
         if not np.isfinite(self.values).all() or np.isnan(self.thresholds).any():
             raise ConfigError("trees hold values that are no numbers")
 
+    @cached_property
+    def _levels(self) -> list[tuple[NDArray[np.intp], Matrix]]:
+        """Columns and thresholds of the nodes of each level, tree after tree."""
+        levels = [slice(2**level - 1, 2 ** (level + 1) - 1) for level in range(self.depth)]
+        return [(self.features[:, level].ravel(), self.thresholds[:, level].ravel()) for level in levels]
+
     @classmethod
     def empty(cls, depth: int) -> Self:
         """Return the forest that adds nothing."""
@@ -54,15 +61,16 @@ class Forest:
 
     def sums(self, rows: Matrix) -> Matrix:
         """Return what the trees add up to for each row; shape (rows,)."""
-        n_rows, (n_trees, n_inner) = len(rows), self.features.shape
-        # One bit for each inner node of each tree, then as many steps as a tree is deep.
-        above = (np.take(rows, self.features.ravel(), axis=1) > self.thresholds.ravel()).ravel()
-        first = np.arange(n_rows * n_trees) * n_inner
-        node = np.zeros(n_rows * n_trees, np.intp)
-        for _ in range(self.depth):
-            node += node + 1 + above[first + node]
-        leaf = node.reshape(n_rows, n_trees) - n_inner + np.arange(n_trees) * (n_inner + 1)
-        sums: Matrix = self.values.ravel()[leaf].sum(axis=1)
+        numbers, starts = rows.ravel(), np.arange(len(rows))[:, None] * rows.shape[1]
+        # The children of the node that is the p-th of its level, tree after tree, are the 2p-th of theirs and the next.
+        place = np.arange(len(self.values)) * 2 + (numbers.take(self._levels[0][0] + starts) > self._levels[0][1])
+        for features, thresholds in self._levels[1:]:
+            asked = features.take(place)
+            asked += starts
+            above = numbers.take(asked) > thresholds.take(place)
+            place += place
+            place += above
+        sums: Matrix = self.values.take(place).sum(axis=1)
         return sums
 
     def deepened(self, depth: int) -> Forest:

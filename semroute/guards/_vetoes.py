@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from semroute.guards import names, order, polarity, question, wording
-from semroute.guards._antonyms import are_opposites
 from semroute.guards._features import Found
 from semroute.guards._pair import Pair
 from semroute.guards._roles import direction_turned, roles_swapped
@@ -21,14 +20,6 @@ _TYPED_LETTERS: Final = words("d l m n r s t u w")
 """Letters in lower case that stand for words or parts of words: "i m late", "w/ milk", "r u sure"."""
 _NO_WORDS: Final = FILLERS | words("a an the")
 """Words that may be added without making two texts less close."""
-
-
-def _opposites(pair: Pair) -> str:
-    for token in pair.only_query:
-        for other in pair.only_stored:
-            if are_opposites(token.key, other.key):
-                return f"{token.surface} ≠ {other.surface}"
-    return ""
 
 
 def _designators(pair: Pair) -> str:
@@ -51,13 +42,14 @@ def _voice(pair: Pair) -> str:
     return order.differ(pair) if is_alike and ("by" in pair.query.words) != ("by" in pair.stored.words) else ""
 
 
-_ALWAYS: Final[tuple[tuple[str, Callable[[Pair], str]], ...]] = (
-    ("polarity", _opposites),
+_Rules: TypeAlias = tuple[tuple[str, Callable[[Pair], str]], ...]
+_ALWAYS: Final[_Rules] = (
+    ("polarity", polarity.left_opposites),
     ("names", names.both_differ),
     ("names", _designators),
     ("order", _roles),
 )
-_WHEN_CLOSE: Final[tuple[tuple[str, Callable[[Pair], str]], ...]] = (
+_WHEN_CLOSE: Final[_Rules] = (
     ("polarity", polarity.differ),
     ("names", names.differ),
     ("question", question.differ),
@@ -78,8 +70,17 @@ def veto(pair: Pair, found: Found) -> str:
     if found.literals:
         return f"literals: {found.literals}"
     is_asked = not question.is_statement(pair)
-    rules = (*(_ALWAYS if is_asked else ()), *(_WHEN_CLOSE if _are_close(found, is_asked) else ()))
-    return next((f"{name}: {why}" for name, rule in rules if (why := rule(pair))), "")
+    why = _first(_ALWAYS, pair) if is_asked else ""
+    return why or (_first(_WHEN_CLOSE, pair) if _are_close(found, is_asked) else "")
+
+
+def _first(rules: _Rules, pair: Pair) -> str:
+    """Ask the rules until one finds a difference; the later ones cost more."""
+    for name, rule in rules:
+        why = rule(pair)
+        if why:
+            return f"{name}: {why}"
+    return ""
 
 
 def _are_close(found: Found, is_asked: bool) -> bool:

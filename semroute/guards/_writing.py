@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
+from itertools import pairwise
 
 from semroute.guards._phrases import CONTRACTIONS, PARTICLE_VERB_HEADS, PARTICLE_VERBS, PHRASES
 from semroute.guards._tokens import Written
@@ -27,12 +29,13 @@ _RAW = re.compile(
     r"|(?P<word>[^\W\d_]+(?:'[^\W\d_]+)*)(?:\(\))?"
     r"|(?P<sign>[^\w\s])"
 )
-_PLAIN = re.compile(r"(?:[A-Za-z]+(?:['-][A-Za-z]+)*[,.?!;:]?(?: +|$))+")
-"""A text of words and marks alone: most questions are, and they are split in a third of the time."""
+_PLAIN = re.compile(r"(?:[A-Za-z]+(?:['-][A-Za-z]+)*[,.?!;:]?)?")
+"""What stands between two spaces of most questions: a word with its mark, or nothing."""
 _PLAIN_PIECES = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*|[^\w\s]")
 _SENTENCE_STARTS = frozenset('.?!:;"(')
-_MERGED = frozenset(PHRASES) | PARTICLE_VERB_HEADS | {"non"}
-"""Words that may become one with others."""
+_STARTS_OF_PHRASES = frozenset(PHRASES)
+_MERGED = frozenset(start[0] for start in PHRASES if len(start) == 1) | PARTICLE_VERB_HEADS | {"non"}
+"""Words that may become one with others, whichever word follows, or be a phrase by themselves."""
 _PARTICLE_REACH = 5
 """A particle is looked for up to this many words behind its verb ("turn the alarm off")."""
 
@@ -49,14 +52,27 @@ def fold(text: str) -> str:
     return _SPLIT_CONTRACTION.sub("", text) if "'" in text else text
 
 
-def is_plain(folded: str) -> bool:
-    """Say whether a folded text holds nothing but words and marks: no numbers, code, quotations or signs."""
-    return _PLAIN.fullmatch(folded) is not None
+def plain_pieces(folded: str) -> list[tuple[str, str]] | None:
+    """Do what `pieces` does for a text of words and marks alone; None for numbers, code, quotations or signs.
+
+    Most questions are such texts, and their words come up again and again: splitting them takes a third of the time.
+    """
+    if not folded[:1].isalpha():
+        return None
+    found: list[tuple[str, str]] = []
+    for between in folded.split(" "):
+        plain = _plain_pieces(between)
+        if plain is None:
+            return None
+        found += plain
+    return found
 
 
-def plain_pieces(folded: str) -> list[tuple[str, str]]:
-    """Do what `pieces` does for a plain text."""
-    return [("word" if surface[0].isalpha() else "sign", surface) for surface in _PLAIN_PIECES.findall(folded)]
+@lru_cache(maxsize=8_192)
+def _plain_pieces(between: str) -> tuple[tuple[str, str], ...] | None:
+    if _PLAIN.fullmatch(between) is None:
+        return None
+    return tuple(("word" if surface[0].isalpha() else "sign", surface) for surface in _PLAIN_PIECES.findall(between))
 
 
 def pieces(folded: str) -> list[tuple[str, str]]:
@@ -70,13 +86,7 @@ def written(raw: list[tuple[str, str]]) -> list[Written]:
     is_start = True
     for group, surface in raw:
         if group == "word":
-            lower = surface.lower()
-            may_name = surface[0].isupper() and (not is_start or (len(surface) > 1 and surface.isupper()))
-            if lower in CONTRACTIONS or "'" in lower:
-                parts = CONTRACTIONS.get(lower) or _apart(lower)
-                entries.extend(Written(group, part, surface, may_name) for part in parts)
-            else:
-                entries.append(Written(group, lower, surface, may_name))
+            entries += _word(surface, is_start)
         elif group == "dotted":
             plain = surface.replace(".", "")
             entries.append(Written("word", plain.lower(), plain, plain.isupper()))
@@ -86,10 +96,19 @@ def written(raw: list[tuple[str, str]]) -> list[Written]:
     return _with_phrases(entries)
 
 
+@lru_cache(maxsize=8_192)
+def _word(surface: str, is_start: bool) -> tuple[Written, ...]:
+    """Return what a word says, contractions taken apart; all texts share it, which saves time and memory."""
+    lower = surface.lower()
+    may_name = surface[0].isupper() and (not is_start or (len(surface) > 1 and surface.isupper()))
+    parts = (CONTRACTIONS.get(lower) or _apart(lower)) if lower in CONTRACTIONS or "'" in lower else (lower,)
+    return tuple([Written("word", part, surface, may_name) for part in parts])
+
+
 def _apart(word: str) -> tuple[str, ...]:
     stem, _, ending = word.rpartition("'")
     if ending == "t" and stem.endswith("n"):
-        return (stem[:-1], "not")
+        return (stem[:-1], "not") if len(stem) > 1 else ("not",)
     if ending == "s":
         return (stem, "is") if stem in FUNCTION_WORDS else (stem,)
     if ending in ("re", "ve", "m", "d", "ll"):
@@ -99,34 +118,38 @@ def _apart(word: str) -> tuple[str, ...]:
 
 def _with_phrases(entries: list[Written]) -> list[Written]:
     said = [entry.word for entry in entries]
+    if _MERGED.isdisjoint(said) and _STARTS_OF_PHRASES.isdisjoint(pairwise(said)):
+        return entries
     result: list[Written] = []
     index = 0
     while index < len(entries):
         entry = entries[index]
         n_taken = 1
-        if entry.word in _MERGED and entry.group == "word":
-            meaning, n_taken = _phrase_at(said, index)
-            if n_taken:
-                surface = " ".join(part.surface for part in entries[index : index + n_taken])
-                result.extend(Written("word", part, surface) for part in meaning)
+        if entry.group == "word":
+            phrase, meaning = _phrase_at(said, index)
+            if phrase:
+                n_taken = len(phrase)
+                surface = " ".join([part.surface for part in entries[index : index + n_taken]])
+                result.extend([Written("word", part, surface) for part in meaning])
                 index += n_taken
                 continue
             if entry.word == "non" and index + 1 < len(entries):
                 following = entries[index + 1]
                 entry, n_taken = Written("word", f"non{following.word}", f"non-{following.surface}"), 2
             else:
-                entry, n_taken = _with_particle(entries, said, index), 1
+                entry = _with_particle(entries, said, index)
         result.append(entry)
         index += n_taken
     return result
 
 
-def _phrase_at(said: list[str], index: int) -> tuple[tuple[str, ...], int]:
-    """Return what the phrase that begins here says, and how many words it has; none has no words."""
-    for phrase, meaning in PHRASES.get(said[index], ()):
-        if tuple(said[index : index + len(phrase)]) == phrase:
-            return meaning, len(phrase)
-    return (), 0
+def _phrase_at(said: list[str], index: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the phrase that begins here, and the words that say the same; nothing where none begins."""
+    for start in (tuple(said[index : index + 2]), (said[index],)):
+        for phrase, meaning in PHRASES.get(start, ()):
+            if tuple(said[index : index + len(phrase)]) == phrase:
+                return phrase, meaning
+    return (), ()
 
 
 def _with_particle(entries: list[Written], said: list[str], index: int) -> Written:

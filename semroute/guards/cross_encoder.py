@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from semroute.errors import ConfigError, DeadlineExceeded, MissingExtra
-from semroute.guards._second_stage import Deadline, Remembered, Unanswered
+from semroute.deadline import Deadline, Remembered, Unanswered
 from semroute.result import Verdict
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 from semroute.binding import Binding, rebound
+from semroute.deadline import Deadline, Remembered, Unanswered
 from semroute.errors import ConfigError, DeadlineExceeded
-from semroute.guards._second_stage import Deadline, Remembered, Unanswered
 from semroute.request import fold
 from semroute.result import Verdict
 

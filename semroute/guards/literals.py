@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from semroute.guards._pair import Pair
 from semroute.guards._text import Text
-from semroute.guards._tokens import Kind
 
 
 def differ(pair: Pair) -> str:
@@ -24,10 +23,10 @@ def _signs(pair: Pair) -> str:
 
 
 def _code(text: Text, other: Text, side: str) -> str:
-    ours = [token.key for token in text.tokens if token.kind is Kind.LITERAL]
+    ours = [token.key for token in text.literals]
     if not ours:
         return ""
-    theirs = {token.key for token in other.tokens if token.kind is Kind.LITERAL}
+    theirs = {token.key for token in other.literals}
     missing = [key for key in ours if key not in theirs and not _is_plain(key, other, theirs)]
     if not missing:
         return ""

@@ -68,7 +68,7 @@ def _pronoun_for_name(pair: Pair) -> str:
         pronouns = _THEIRS & text.vocabulary - other.vocabulary
         if pronouns:
             names = Counter(token.key for token in other.tokens if token.is_name)
-            names.subtract(token.key for token in text.tokens if token.kind is Kind.CONTENT)
+            names.subtract(token.key for token in text.content)
             more = next((key for key, count in names.items() if count > 0), None)
             if more is not None:
                 return f"{min(pronouns)} ≠ {more}"
@@ -85,8 +85,10 @@ def _said(tokens: list[Token]) -> str:
 
 def _is_spelt_out(token: Token, text: Text) -> bool:
     """Say whether an abbreviation in capital letters stands in the other text word by word ("PTSD")."""
+    if not token.surface.isupper():
+        return False
     letters = token.surface.lower()
-    if not (2 <= len(letters) <= 6 and letters.isalpha() and token.surface.isupper()):
+    if not (2 <= len(letters) <= 6 and letters.isalpha()):
         return False
     initials = "".join(word[0] for word in text.words if word and word[0].isalpha())
     return letters in initials

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from semroute.guards._pair import Pair
-from semroute.guards._text import Text
-from semroute.guards._tokens import Kind, Token
+from semroute.guards._tokens import Token
 from semroute.guards._words import words
 
 _WEAK = words("one once first double")
@@ -15,7 +14,7 @@ _WEAK = words("one once first double")
 
 def differ(pair: Pair) -> str:
     """Return how the numbers differ ("2019 ≠ 2017"), or nothing."""
-    query, stored = _numbers(pair.query), _numbers(pair.stored)
+    query, stored = pair.query.numbers, pair.stored.numbers
     only_query, only_stored = _minus(query, stored), _minus(stored, query)
     if only_query and only_stored:
         return f"{_said(only_query)} ≠ {_said(only_stored)}"
@@ -26,11 +25,7 @@ def differ(pair: Pair) -> str:
     return ""
 
 
-def _numbers(text: Text) -> list[Token]:
-    return [token for token in text.tokens if token.kind is Kind.NUMBER]
-
-
-def _minus(these: list[Token], those: list[Token]) -> list[Token]:
+def _minus(these: tuple[Token, ...], those: tuple[Token, ...]) -> list[Token]:
     if not these:
         return []
     stock = Counter(token.key for token in those)

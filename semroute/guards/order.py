@@ -51,7 +51,9 @@ def _is_statement_reworded(pair: Pair, is_strict: bool) -> bool:
 
 
 def _order(pair: Pair, is_strict: bool) -> str:
-    query, stored = _sequence(pair.query, pair, is_strict), _sequence(pair.stored, pair, is_strict)
+    query, stored = _sequences(pair, is_strict)
+    if query == stored and not is_strict:
+        return ""
     if ("by" in query) != ("by" in stored):
         agrees = agrees_as_passive(query, stored)
         if agrees is not None:
@@ -62,11 +64,7 @@ def _order(pair: Pair, is_strict: bool) -> str:
         return ""
     if _is_agentless(pair.stored, pair.query) and agrees_without_agent(stored, query):
         return ""
-    ours, theirs = without_links(query), without_links(stored)
-    if sorted(ours) != sorted(theirs):
-        common = set(ours) & set(theirs)
-        ours, theirs = ([key for key in dict.fromkeys(keys) if key in common] for keys in (ours, theirs))
-    if ours != theirs and sorted(ours) == sorted(theirs) and not is_harmless(query, stored):
+    if query != stored and _are_permuted(query, stored) and not is_harmless(query, stored):
         return _said(pair)
     if not is_strict:
         return ""
@@ -74,37 +72,52 @@ def _order(pair: Pair, is_strict: bool) -> str:
     return bound_words_moved(pair, is_list) or ("" if is_list else fillers_moved(pair))
 
 
-def _sequence(text: Text, pair: Pair, is_strict: bool) -> list[str]:
-    """Return the keys of what both texts share, with the words that link them.
+def _are_permuted(query: list[str], stored: list[str]) -> bool:
+    """Say whether two sequences have what they both say in another order, their links left aside."""
+    ours, theirs = without_links(query), without_links(stored)
+    if sorted(ours) != sorted(theirs):
+        common = set(ours) & set(theirs)
+        ours, theirs = ([key for key in dict.fromkeys(keys) if key in common] for keys in (ours, theirs))
+    return ours != theirs and sorted(ours) == sorted(theirs)
+
+
+def _sequences(pair: Pair, is_strict: bool) -> tuple[list[str], list[str]]:
+    """Return the keys of what both texts share, with the words that link them, in the order of either text.
 
     Unless strict, only names, numbers and code are kept: much is worded anew, and other words may move.
     """
+    first, second = pair.query, pair.stored
     renamed = dict(pair.shared)
     left = {token.key for token in (*pair.only_query, *pair.only_stored)}
-    is_permuted = pair.query.vocabulary == pair.stored.vocabulary and sorted(pair.query.words) == sorted(
-        pair.stored.words
-    )
-    keys: list[str] = []
-    for token in text.tokens:
-        if token.kind in _COUNTED:
-            key = renamed.get(token.key, token.key)
-            if (
-                key in left
-                or token.surface == "best"
-                or (key == "take" and "long" in text.words)
-                or not (is_strict or token.is_name or token.kind is not Kind.CONTENT or kind_of(key))
-            ):
-                continue
-            keys.append(lemma(token.surface.lower().removesuffix("'s")) if is_permuted else key)
-        elif token.kind is Kind.NEGATION:
-            keys.append("not")
-        elif token.key in LINKS:
-            keys.append(token.key)
-        elif token.kind is Kind.MARK and token.key in ".?!;":
-            keys.append(".")
-    for index in range(len(keys) - 1):
-        if keys[index] in _SYMMETRIC and keys[index + 1] in ("to", "with", "from"):
-            keys[index : index + 2] = ["and", "and"]
+    is_permuted = first.vocabulary == second.vocabulary and sorted(first.words) == sorted(second.words)
+
+    def sequence(text: Text) -> list[str]:
+        keys: list[str] = []
+        for token in text.tokens:
+            kind, key = token.kind, token.key
+            if kind in _COUNTED:
+                key = renamed.get(key, key)
+                if key in left or token.surface == "best" or (key == "take" and "long" in text.vocabulary):
+                    continue
+                if is_strict or token.is_name or kind is not Kind.CONTENT or kind_of(key):
+                    keys.append(lemma(token.surface.lower().removesuffix("'s")) if is_permuted else key)
+            elif kind is Kind.NEGATION:
+                keys.append("not")
+            elif key in LINKS:
+                keys.append(key)
+            elif kind is Kind.MARK and key in ".?!;":
+                keys.append(".")
+        return _with_equals_joined(keys)
+
+    return sequence(first), sequence(second)
+
+
+def _with_equals_joined(keys: list[str]) -> list[str]:
+    """Read "married to" and the like as "and", and what joins twice in a row as once."""
+    if not _SYMMETRIC.isdisjoint(keys):
+        for index in range(len(keys) - 1):
+            if keys[index] in _SYMMETRIC and keys[index + 1] in ("to", "with", "from"):
+                keys[index : index + 2] = ["and", "and"]
     return [key for index, key in enumerate(keys) if key not in JOINERS or index == 0 or keys[index - 1] != key]
 
 

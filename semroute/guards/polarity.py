@@ -9,7 +9,6 @@ from semroute.guards._antonyms import are_opposites
 from semroute.guards._pair import Pair
 from semroute.guards._synonyms import canonical
 from semroute.guards._text import Text
-from semroute.guards._tokens import Kind
 from semroute.guards._words import words
 
 _SOFT_NEGATIONS = words(
@@ -48,13 +47,10 @@ def _negation(query: Text, stored: Text) -> str:
 
 def _negations(text: Text) -> list[str]:
     """Return the negations, but for the "no" that only answers ("No, it is …")."""
-    tokens = text.tokens
-    return [
-        token.surface
-        for index, token in enumerate(tokens)
-        if token.kind is Kind.NEGATION
-        and not (token.key == "no" and index == 0 and len(tokens) > 1 and tokens[1].key == ",")
-    ] + _kept_from(text)
+    said = [token.surface for token in text.negations]
+    if said and text.negations[0] is text.tokens[0] and [token.key for token in text.tokens[:2]] == ["no", ","]:
+        del said[0]
+    return said + _kept_from(text)
 
 
 def _kept_from(text: Text) -> list[str]:
@@ -64,21 +60,24 @@ def _kept_from(text: Text) -> list[str]:
     return ["from" for one, two in pairwise(text.words) if one == "from" and two.endswith("ing")]
 
 
-def _opposites(pair: Pair) -> str:
+def left_opposites(pair: Pair) -> str:
+    """Find two words that are left over on either side, and are opposites."""
     for token in pair.only_query:
         for other in pair.only_stored:
             if are_opposites(token.key, other.key):
                 return f"{token.surface} ≠ {other.surface}"
-    for first, second in pair.shared:
-        if are_opposites(first, second):
-            return f"{first} ≠ {second}"
     return ""
+
+
+def _opposites(pair: Pair) -> str:
+    left = left_opposites(pair)
+    return left or next((f"{one} ≠ {other}" for one, other in pair.shared if are_opposites(one, other)), "")
 
 
 def _function_words(pair: Pair) -> str:
     first, second = pair.query.vocabulary, pair.stored.vocabulary
-    ours = [token.key for token in pair.query.tokens if token.kind is Kind.FUNCTION and token.key not in second]
-    theirs = [token.key for token in pair.stored.tokens if token.kind is Kind.FUNCTION and token.key not in first]
+    ours = [token.key for token in pair.query.functions if token.key not in second]
+    theirs = [token.key for token in pair.stored.functions if token.key not in first]
     is_reworded = bool(pair.only_query and pair.only_stored) or len(ours) + len(theirs) >= _MANY_WORDS
     for word in ours:
         for other in theirs:

@@ -99,11 +99,8 @@ class Verifier:
 
     def margins(self, counts: Counts) -> NDArray[np.float64]:
         """Return the log-odds of pairs that were counted, before any veto; shape (pairs,)."""
-        import numpy as np
-
-        known = self.coefficients
-        similarities = np.array(counts.similarities)
-        return known.intercept + known.similarity * similarities + known.forest.sums(counts.features())
+        known, features = self.coefficients, counts.features()
+        return known.intercept + known.similarity * features[:, 0] + known.forest.sums(features)
 
     def _counted(
         self, query: str, candidate: Candidate, counts: Counts, asked: Profile | None

@@ -8,7 +8,7 @@ from semroute.guards._synonyms import LIGHT_KEYS, canonical
 from semroute.guards._text import Text
 from semroute.guards._tokens import Kind, Token
 from semroute.guards._words import words
-from semroute.guards.question import asked, is_statement
+from semroute.guards.question import is_statement
 
 _NONE: frozenset[str] = frozenset()
 _COUNTED = (Kind.CONTENT, Kind.NUMBER, Kind.LITERAL, Kind.NEGATION)
@@ -60,7 +60,7 @@ def differ(pair: Pair) -> str:
 
 def _content(pair: Pair) -> str:
     ours, theirs = _weighty(pair.only_query), _weighty(pair.only_stored)
-    implied = _IMPLIED.get(asked(pair.query), _NONE) & _IMPLIED.get(asked(pair.stored), _NONE)
+    implied = _IMPLIED.get(pair.query.asks, _NONE) & _IMPLIED.get(pair.stored.asks, _NONE)
     if implied:
         ours, theirs = ([token for token in side if token.key not in implied] for side in (ours, theirs))
     light = "" if is_statement(pair) else _light_deed(pair)
@@ -68,8 +68,9 @@ def _content(pair: Pair) -> str:
         return light or _verb(pair)
     if not ours or not theirs:
         ours, theirs = _binding(ours), _binding(theirs)
-    is_substituted = not is_statement(pair) and _is_substituted(pair)
-    if (not ours and not theirs) or (_is_reworded(pair, ours, theirs) and not is_substituted):
+    if not ours and not theirs:
+        return ""
+    if _is_reworded(pair, ours, theirs) and (is_statement(pair) or not _is_substituted(pair)):
         return ""
     if ours and theirs:
         return f"{_said(ours)} ≠ {_said(theirs)}"
@@ -86,7 +87,8 @@ def _is_substituted(pair: Pair) -> bool:
 def _run(text: Text, left: tuple[Token, ...], renamed: dict[str, str]) -> tuple[str, str] | None:
     """Return the neighbours of the words that are left over, if those stand in one run."""
     tokens = [token for token in text.tokens if token.kind in _COUNTED]
-    places = [index for index, token in enumerate(tokens) if token in left]
+    keys_left = {token.key for token in left}
+    places = [index for index, token in enumerate(tokens) if token.key in keys_left and token in left]
     if not places or places[-1] - places[0] != len(places) - 1:
         return None
     keys = ["", *(renamed.get(token.key, token.key) for token in tokens), ""]
@@ -98,6 +100,8 @@ def _is_reworded(pair: Pair, ours: list[Token], theirs: list[Token]) -> bool:
 
     Two statements may differ in single words too, where the words around them have changed as well.
     """
+    if min(len(ours), len(theirs)) < 2 and not is_statement(pair):
+        return False
     if any(not token.surface.isascii() for token in (*pair.only_query, *pair.only_stored)):
         return False
     if min(len(ours), len(theirs)) >= 2:
@@ -106,14 +110,15 @@ def _is_reworded(pair: Pair, ours: list[Token], theirs: list[Token]) -> bool:
         return False
     n_weighty = len(ours) + len(theirs)
     n_around = len(pair.query.vocabulary ^ pair.stored.vocabulary) - n_weighty
-    return n_around >= _MANY_WORDS and max(n_weighty, _MUCH_SHARED) <= pair.n_shared and is_statement(pair)
+    return n_around >= _MANY_WORDS and max(n_weighty, _MUCH_SHARED) <= pair.n_shared
 
 
 def _slot(text: Text, token: Token) -> tuple[str, str]:
     """Return the keys of the tokens before and after one."""
-    keys = ["", *(other.key for other in text.tokens), ""]
-    at = text.tokens.index(token) + 1
-    return keys[at - 1], keys[at + 1]
+    at = text.tokens.index(token)
+    around = (text.tokens[at - 1 : at], text.tokens[at + 1 : at + 2])
+    before, after = (beside[0].key if beside else "" for beside in around)
+    return before, after
 
 
 def _weighty(tokens: tuple[Token, ...]) -> list[Token]:
@@ -133,9 +138,9 @@ def _light_deed(pair: Pair) -> str:
     if not (len(pair.only_query) == len(pair.only_stored) == 1):
         return ""
     one, two = pair.only_query[0], pair.only_stored[0]
-    if one.key == two.key or not _is_substituted(pair) or frozenset((one.key, two.key)) in _SAME_DEEDS:
+    if one.key == two.key or not {one.key, two.key} <= _DEEDS or frozenset((one.key, two.key)) in _SAME_DEEDS:
         return ""
-    return f"{one.surface} ≠ {two.surface}" if {one.key, two.key} <= _DEEDS else ""
+    return f"{one.surface} ≠ {two.surface}" if _is_substituted(pair) else ""
 
 
 def _binding(tokens: list[Token]) -> list[Token]:

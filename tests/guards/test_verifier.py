@@ -142,7 +142,7 @@ def test_texts_that_are_too_long_cannot_be_judged(verifier: Verifier) -> None:
         assert (verdict.passed, verdict.p_reusable, verdict.why) == (False, None, "too long to compare")
 
 
-@pytest.mark.parametrize("text", ["", "?", "日本の首都はどこですか", "🤷", "\ud800"])
+@pytest.mark.parametrize("text", ["", "?", "n't", "Is it? n't", "日本の首都はどこですか", "🤷", "\ud800"])
 def test_strange_texts_are_judged_without_a_failure(verifier: Verifier, text: str) -> None:
     p = p_of(verifier, text, "Where is the capital of Japan?", 0.5)
     assert 0.0 <= p < LEAST_P
