@@ -1,28 +1,25 @@
-"""What the guards of the second stage share: calls that wait, with a deadline, and answers that are remembered."""
+"""Calls of models that may take long or never end: with a deadline, a breaker, and answers that are remembered."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+import os
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from threading import Lock
-from typing import TYPE_CHECKING, Generic, TypeVar
+from threading import Lock, Thread
+from typing import Any, Generic, TypeVar
 
-from semroute.background import Workers
 from semroute.breaker import Breaker, State
 from semroute.errors import ConfigError, DeadlineExceeded, SemrouteError
 
-if TYPE_CHECKING:
-    pass
-
 T = TypeVar("T")
-logger = logging.getLogger("semroute.guards")
+logger = logging.getLogger("semroute")
 
 
 class Unanswered(SemrouteError):
-    """The second stage could not say anything about a candidate; the message says why."""
+    """A part that was asked had nothing to say; the message says why."""
 
 
 class Remembered(Generic[T]):
@@ -69,7 +66,7 @@ class Deadline:
             raise ConfigError(f"threads={threads!r} is out of range: give at least 1")
         self._part = part
         self._seconds = seconds
-        self._workers = Workers(threads, f"semroute-{part}")
+        self._helpers = _Helpers(threads, f"semroute-{part}")
         self._breaker = Breaker(part, _log) if clock is None else Breaker(part, _log, clock=clock)
 
     def run(self, act: Callable[[], T]) -> T:
@@ -101,14 +98,14 @@ class Deadline:
         return result
 
     def close(self) -> None:
-        """Let the threads go; a later call starts new ones."""
-        self._workers.close()
+        """Forget the calls that wait for a thread; a later call is made as ever."""
+        self._helpers.forget()
 
     def _submit(self, act: Callable[[], T]) -> Future[T]:
         if not self._breaker.allows():
             raise Unanswered(f"the {self._part} is left alone after failures: {self._breaker.reason}")
         try:
-            return self._workers.pool().submit(act)
+            return self._helpers.submit(act)
         except RuntimeError as error:  # the interpreter is ending and starts no threads any more
             raise Unanswered(f"the {self._part} cannot be asked: {error}") from error
 
@@ -121,6 +118,64 @@ class Deadline:
         reason = f"the {self._part} did not answer within {self._seconds:g} s"
         self._breaker.failed(reason)
         return DeadlineExceeded(reason)
+
+
+class _Helpers:
+    """Threads that end when there is nothing to do, and that hold no interpreter up which is ending.
+
+    Those of a ThreadPoolExecutor would: it waits for its threads at exit, and a model that hangs would hang them.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._threads = threads
+        self._name = name
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._pid = os.getpid()
+        self._lock = Lock()
+        self._running = 0
+        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+
+    def submit(self, act: Callable[[], T]) -> Future[T]:
+        """Have a call made as soon as a thread is free; raises RuntimeError where none can be started any more."""
+        if self._pid != os.getpid():  # a forked child has none of its parent's threads
+            self._start_afresh()
+        future: Future[T] = Future()
+        with self._lock:
+            self._waiting.append((future, act))
+            starts = self._running < self._threads
+            self._running += starts
+        if starts:
+            try:
+                Thread(target=self._work, name=self._name, daemon=True).start()
+            except RuntimeError:  # the interpreter is ending
+                with self._lock:
+                    self._running -= 1
+                raise
+        return future
+
+    def forget(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, deque()
+        for future, _ in waiting:
+            future.cancel()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._running -= 1
+                    return
+                future, act = self._waiting.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(act())
+            except StopIteration as error:  # which no future can hand on
+                future.set_exception(RuntimeError(f"StopIteration: {error}"))
+            except BaseException as error:  # whatever a model raises is for whoever waits for it
+                future.set_exception(error)
 
 
 def _log(part: str, state: State, reason: str) -> None:

@@ -17,10 +17,10 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_semroute import SemrouteCache
 
 from semroute import SemanticCache
+from semroute.deadline import Remembered
 from semroute.entry import Candidate
 from semroute.errors import ConfigError
 from semroute.guards import Estimator, Guard, WaitingGuard
-from semroute.guards._second_stage import Remembered
 from semroute.guards.gray_zone import GrayZone
 from semroute.guards.judge import JudgeGuard, Model, prompt_for, read_answer, speaks_to_the_judge, text_of
 from semroute.result import Verdict
@@ -195,7 +195,7 @@ class TestFailures:
     ) -> None:
         clock, model = FakeClock(), Script(ConnectionError("down"))
         judge = JudgeGuard(model, clock=clock)
-        with caplog.at_level(logging.INFO, logger="semroute.guards"):
+        with caplog.at_level(logging.INFO, logger="semroute"):
             for number in range(10):
                 assert not judge.check(f"How can I pay {number}?", STORED).passed
             assert len(model.prompts) == 3
