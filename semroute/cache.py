@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from semroute import flow
 from semroute._closing import Closing
 from semroute.background import Writer
 from semroute.binding import bound
+from semroute.care import Care
 from semroute.config import Settings
 from semroute.defaults import default_embedder, rules_of, store_of
 from semroute.driver import Driver
-from semroute.entry import Answer, Selector
+from semroute.entry import Address, Answer
 from semroute.errors import ConfigError
 from semroute.flights import Flights
 from semroute.gate import Policy
@@ -30,15 +30,15 @@ from semroute.prices import priced
 from semroute.rehearsal import Recorder, StepRecord, Trace
 from semroute.request import Digests, Request
 from semroute.result import Explanation, Hit, Lookup, Miss, NotStored, Queued, Stored, Update
-from semroute.router import Reconsidering
+from semroute.router import Reconsidering, check_embedder
 from semroute.router.rules import RuleRouter
-from semroute.selection import Selection
-from semroute.steps import Get, Step, StepFailed
-from semroute.telemetry import CallEvent, Counters, Event, FeedbackEvent, LookupEvent, Stats, UpdateEvent
-from semroute.trail import Trail
+from semroute.steps import Step, StepFailed
+from semroute.telemetry import CallEvent, Counters, Event, LookupEvent, Stats, UpdateEvent
+from semroute.trail import Ahead, Trail
 from semroute.withholding import Withholding
 
 if TYPE_CHECKING:
+    from semroute.ageing import Ageing
     from semroute.embedders import Embedder
     from semroute.guards import Guard
     from semroute.guards.shipped import NamedVerifier
@@ -50,9 +50,10 @@ if TYPE_CHECKING:
     from semroute.telemetry import Listener
 
 _OnTheWay: TypeAlias = tuple[str, Trail]
+_NOWHERE: Final = Address("", "", "")
 
 
-class SemanticCache(Closing):
+class SemanticCache(Care, Closing):
     """Answers by exact key, and by meaning behind a gate and guards.
 
     `store` is a URL ("sqlite:///answers.db", "redis://host:6379", "memory://"), a path or a Store; None is the embedded
@@ -62,7 +63,8 @@ class SemanticCache(Closing):
     `semroute tune` wrote. `guards` of your own are always asked, and then no verifier stands behind them but the one
     that you give. `verifier` may be the file that `semroute verifier train` wrote, or False for none. A policy that
     names another verifier than the one that stands is refused. `prices`, by
-    model or as a ModelCatalog, let hits and the ledger say what was spent and saved.
+    model or as a ModelCatalog, let hits and the ledger say what was spent and saved. `ageing` shortens the lives of
+    answers that a model takes for perishable, in the background.
     With `mode="shadow"` nothing is served, and with `canary=0.1` a tenth of all questions: what would have been served
     to the others is taken down in a shadow log, for `semroute review`. Settings that are not given come from the
     environment and from semroute.toml (see `semroute.config.Settings`).
@@ -83,6 +85,7 @@ class SemanticCache(Closing):
         prices: Mapping[str, Price] | ModelCatalog | None = None,
         listeners: Iterable[Listener] = (),
         settings: Settings | None = None,
+        ageing: Ageing | None = None,
         clock: Callable[[], float] = time.time,
         **named_settings: Any,
     ) -> None:
@@ -105,6 +108,7 @@ class SemanticCache(Closing):
         self._writer = Writer(self.settings.write_queue)
         self._keyring = Keyring(self.store, self._driver, self.settings.strip)
         self._pending = Pending()
+        self._ageing = ageing
 
     def __repr__(self) -> str:
         return f"<SemanticCache {self.store!r}, {self.embedder!r}, policy {self.rules.policy.version!r}>"
@@ -122,27 +126,47 @@ class SemanticCache(Closing):
         named = {"scope": binding.scope, "tags": binding.tags, "ttl": binding.ttl, "bypass": binding.bypass}
         return Request.of(query, **{"words": binding.query, **named, **parts})
 
-    def lookup(self, request: Request | str) -> Lookup:
-        """Look a request up: Hit with an answer, Miss, or Bypass. A plain string takes the scope it is called in."""
+    def lookup(self, request: Request | str, *, ahead: Ahead | None = None) -> Lookup:
+        """Look a request up: Hit with an answer, Miss, or Bypass. A plain string takes the scope it is called in.
+
+        `ahead` is what `decide` has found out about the same words.
+        """
         began = time.perf_counter()
         asked = self.request(request) if isinstance(request, str) else request
         try:
             digests = self._keyring.open()
         except StepFailed as failure:
-            return self._looked_up(asked, _unopened(failure), None, began)
-        steps, on_the_way = self._looking(asked, digests)
+            known = self.decide(asked, ahead=ahead) if asked.is_routed else Ahead()
+            return self._looked_up(asked, _unopened(failure, known), None, began)
+        steps, on_the_way = self._looking(asked, digests, ahead)
         return self._looked_up(asked, self._driver.drive(steps), on_the_way, began)
 
-    async def alookup(self, request: Request | str) -> Lookup:
+    async def alookup(self, request: Request | str, *, ahead: Ahead | None = None) -> Lookup:
         """Do what `lookup` does, without ever blocking the event loop."""
         began = time.perf_counter()
         asked = self.request(request) if isinstance(request, str) else request
         try:
             digests = await self._keyring.aopen()
         except StepFailed as failure:
-            return self._looked_up(asked, _unopened(failure), None, began)
-        steps, on_the_way = self._looking(asked, digests)
+            known = await self.adecide(asked, ahead=ahead) if asked.is_routed else Ahead()
+            return self._looked_up(asked, _unopened(failure, known), None, began)
+        steps, on_the_way = self._looking(asked, digests, ahead)
         return self._looked_up(asked, await self._driver.adrive(steps), on_the_way, began)
+
+    def decide(self, request: Request, *, ahead: Ahead | None = None) -> Ahead:
+        """Have the router decide about a request before its lookup, as where the decision names the model.
+
+        The store is not asked. What fails leaves no decision.
+        """
+        trail = Trail.of(_NOWHERE, ahead)
+        self._driver.drive(flow.decide(request, self._keyring.words(request), trail))
+        return trail.ahead
+
+    async def adecide(self, request: Request, *, ahead: Ahead | None = None) -> Ahead:
+        """Do what `decide` does, without ever blocking the event loop."""
+        trail = Trail.of(_NOWHERE, ahead)
+        await self._driver.adrive(flow.decide(request, self._keyring.words(request), trail))
+        return trail.ahead
 
     def update(self, request: Request | str, answer: Answer | str) -> Update:
         """Store the answer to a request that missed, where admission and freshness allow it.
@@ -227,41 +251,9 @@ class SemanticCache(Closing):
 
     def land(self, lead: Lead, result: Update | None) -> None:
         """End a lead with what came of its update, None where there was no answer to store; returns at once."""
-        if isinstance(result, Queued) and self._writer.offer(lambda: self._land_written(lead)):
+        if isinstance(result, Queued) and self._writer.offer(lead.land_as_stored):
             return
         lead.land(is_answered=isinstance(result, Stored))
-
-    def feedback(self, hit_id: str, *, correct: bool) -> int:
-        """Say whether a hit was right; a wrong one loses its entry with all aliases. Returns how many entries went.
-
-        Raises StoreError: a report of a wrong answer must not be lost silently.
-        """
-        digests = self._keyring.require()
-        removed = 0 if correct else self._delete(Selector(frozenset({digests.label("entry", hit_id)})))
-        self._emit(FeedbackEvent(hit_id, correct, removed))
-        return removed
-
-    def invalidate(
-        self,
-        *,
-        tenant: str | None = None,
-        namespace: str | None = None,
-        user: str | None = None,
-        tag: str | None = None,
-        entry: str | None = None,
-        older_than: timedelta | None = None,
-    ) -> int:
-        """Remove every entry to which all that is named applies; returns how many went.
-
-        Answers that are under way when this is called are not stored afterwards. Raises StoreError.
-        """
-        named = {"tenant": tenant, "namespace": namespace, "user": user, "tag": tag, "entry": entry}
-        selection = Selection(named, older_than)
-        return self._delete(selection.selector(self._keyring.require(), self._clock()))
-
-    def clear(self) -> int:
-        """Remove every entry of every scope; returns how many went. Raises StoreError."""
-        return self._delete(Selector())
 
     def listen(self, listener: Listener) -> None:
         """Tell a listener every event from now on."""
@@ -289,6 +281,7 @@ class SemanticCache(Closing):
         digests = self._keyring.require()
         vector = self.embedder.embed(["preload"])[0]
         address = digests.address(Request.of("preload", system="semroute preload"))
+        check_embedder(self.router, self.embedder.identity)
         self.store.search(address, vector, embedder=self.embedder.identity, k=1, now=self._clock())
 
     def flush(self) -> None:
@@ -308,21 +301,19 @@ class SemanticCache(Closing):
     def _let_go(self) -> None:
         """Store what is queued, and end the threads; a later call starts new ones."""
         self._writer.close()
+        if self._ageing is not None:
+            self._ageing.close()
         if self._leading is not None:
             self._leading.close()
         self._driver.close()
         self._withholding.close()
         self._keyring.forget()
 
-    def _delete(self, selector: Selector) -> int:
-        """Remove entries, and what was taken down of them."""
-        removed = self.store.delete(selector)
-        self._withholding.forget(selector)
-        return removed
-
-    def _looking(self, asked: Request, digests: Digests) -> tuple[Generator[Step, Any, Lookup], _OnTheWay]:
+    def _looking(
+        self, asked: Request, digests: Digests, ahead: Ahead | None
+    ) -> tuple[Generator[Step, Any, Lookup], _OnTheWay]:
         words = digests.words(asked)
-        trail = Trail(digests.address(asked, words))
+        trail = Trail.of(digests.address(asked, words), ahead)
         trail.serves = self._withholding.serves(trail.address)
         return flow.lookup(asked, words, trail, self.rules, self._clock()), (words, trail)
 
@@ -339,7 +330,10 @@ class SemanticCache(Closing):
         else:
             self._take_down(request, words, trail, answer)
         labels = digests.labels(request, exact)
-        return flow.update(request, words, answer, trail, labels, self.rules, self._clock())
+        result: Update = yield from flow.update(request, words, answer, trail, labels, self.rules, self._clock())
+        if self._ageing is not None and trail.stored is not None:
+            self._ageing.consider(trail.stored, trail.decision, store=self.store, rules=self.rules)
+        return result
 
     def _is_queued(self, request: Request, answer: Answer) -> bool:
         """Say whether an update waits for the background writer; where its queue is full the caller writes."""
@@ -351,14 +345,6 @@ class SemanticCache(Closing):
         except StepFailed as failure:
             return self._updated(NotStored(str(failure)))
         return self._updated(self._driver.drive(self._updating(request, answer, digests)))
-
-    def _land_written(self, lead: Lead) -> None:
-        """End a lead behind its queued update, which has or has not stored an answer by now."""
-        try:
-            is_answered = self._driver.perform(Get(lead.address)).entry is not None
-        except StepFailed:
-            is_answered = False
-        lead.land(is_answered=is_answered)
 
     def _looked_up(self, asked: Request, result: Lookup, on_the_way: _OnTheWay | None, began: float) -> Lookup:
         """Note and return a result; one that shadow mode withholds becomes a miss."""
@@ -393,5 +379,5 @@ class SemanticCache(Closing):
                 listener.on(event)
 
 
-def _unopened(failure: StepFailed) -> Miss:
-    return Miss(Explanation("miss", str(failure), failures=(str(failure),)))
+def _unopened(failure: StepFailed, known: Ahead) -> Miss:
+    return Miss(Explanation("miss", str(failure), failures=(str(failure),), decision=known.decision))

@@ -22,7 +22,7 @@ from semroute.errors import EmbedderError
 from semroute.gathering import Embedded, Gathering
 from semroute.guards import acheck
 from semroute.result import Verdict
-from semroute.router import Reconsidering, WaitingRouter
+from semroute.router import Reconsidering, WaitingRouter, check_embedder
 from semroute.router.decision import RoutingDecision
 from semroute.steps import Embed, Get, Judge, Put, Reconsider, Route, Search, Step, StepFailed
 from semroute.stores import Health
@@ -143,14 +143,22 @@ class Driver:
                 return await self._areconsider(step)
 
     def _route(self, step: Route) -> RoutingDecision:
-        return self.guarded("router", lambda: checked(self._router.route(step.request, step.vector), RoutingDecision))
+        def decide() -> RoutingDecision:
+            check_embedder(self._router, step.embedder)
+            return checked(self._router.route(step.request, step.vector), RoutingDecision)
+
+        return self.guarded("router", decide)
 
     async def _aroute(self, step: Route) -> RoutingDecision:
         router = self._router
         if not isinstance(router, WaitingRouter):
             return self._route(step)
-        decision = await self.aguarded("router", lambda: router.aroute(step.request, step.vector))
-        return checked(decision, RoutingDecision)
+
+        async def decide() -> RoutingDecision:
+            check_embedder(router, step.embedder)
+            return checked(await router.aroute(step.request, step.vector), RoutingDecision)
+
+        return await self.aguarded("router", decide)
 
     def _reconsider(self, step: Reconsider) -> RoutingDecision:
         router = self._router

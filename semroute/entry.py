@@ -46,6 +46,10 @@ class Answer:
     tier: int | None = None
     """How strong the model is that answered, among those of a route group; None outside of one."""
 
+    def is_of_tier(self, least: int) -> bool:
+        """Say whether it may be served where a tier is asked for: never one of a weaker model, or of an unknown one."""
+        return least == 0 or (self.tier is not None and self.tier >= least)
+
 
 @dataclass(frozen=True, slots=True)
 class Address:

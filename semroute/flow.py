@@ -7,7 +7,7 @@ models or clocks. Everything fails open: to the model, never to a wider scope.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,23 +15,14 @@ from typing import TYPE_CHECKING, Any
 from semroute.admission import admit
 from semroute.cacheability import Cacheability
 from semroute.entry import Address, Alias, Answer, Candidate, Entry, Found
-from semroute.explaining import explain_hit, quoted, why_none
-from semroute.result import (
-    Hit,
-    Lookup,
-    Nearest,
-    NotStored,
-    Stored,
-    Update,
-    Verdict,
-    least_p,
-)
-from semroute.steps import Embed, Get, Judge, Put, Reconsider, Route, Search, Step, StepFailed
+from semroute.explaining import explain_hit
+from semroute.result import Hit, Lookup, NotStored, Stored, Update, Verdict
+from semroute.semantic import SemanticTier, reconsider
+from semroute.steps import Embed, Get, Judge, Put, Route, Step, StepFailed
 
 if TYPE_CHECKING:
     from semroute.cacheability import Judgement
     from semroute.entry import FloatVector
-    from semroute.gate import Gate
     from semroute.request import Request
     from semroute.router.decision import RoutingDecision, Staleness
     from semroute.rules import Rules
@@ -51,14 +42,18 @@ def lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float)
     return replace(result, explanation=replace(result.explanation, decision=trail.decision))
 
 
+def decide(request: Request, words: str, trail: Trail) -> Generator[Step, Any, None]:
+    """Have the router decide about a request, unless it has done so."""
+    if trail.decision is None:
+        yield from _embed(trail, words)
+        yield from _route(trail, request)
+
+
 def _decide(request: Request, words: str, trail: Trail, rules: Rules) -> Generator[Step, Any, None]:
     """Have the model chosen that is called: what was not asked on the way is asked now, and doubts are looked into."""
-    if trail.decision is None:
-        if trail.fits is None:
-            yield from _embed(trail, words)
-        yield from _route(trail, request)
+    yield from decide(request, words, trail)
     if rules.reconsiders and trail.decision is not None and not rules.is_sure(trail.decision):
-        yield from _reconsider(trail, request, trail.decision, None)
+        yield from reconsider(trail, request, trail.decision, None)
 
 
 def _lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float) -> Generator[Step, Any, Lookup]:
@@ -67,7 +62,7 @@ def _lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float
     if refusal is not None:
         return trail.bypass(refusal)
     found = yield from _get(trail)
-    if found is not None and found.entry is not None and _is_strong_enough(found.entry, request.least_tier):
+    if found is not None and found.entry is not None and found.entry.answer.is_of_tier(request.least_tier):
         hit = yield from _exact_hit(words, found.entry, found.alias, rules, now)
         if hit is not None:
             trail.entry = found.entry
@@ -90,7 +85,7 @@ def _lookup(request: Request, words: str, trail: Trail, rules: Rules, now: float
     trail.gate = rules.gate(trail.decision, trail.embedder)
     if trail.gate.is_bypass:
         return trail.bypass(f"the router decided so: {trail.gate.threshold_from}")
-    return (yield from _semantic(request, words, trail, trail.gate, rules, now))
+    return (yield from SemanticTier(request, words, trail, rules, now).look(trail.gate))
 
 
 def answered(
@@ -101,7 +96,7 @@ def answered(
         found: Found = yield Get(address)
     except StepFailed:
         return None
-    if found.entry is None or not _is_strong_enough(found.entry, request.least_tier):
+    if found.entry is None or not found.entry.answer.is_of_tier(request.least_tier):
         return None
     return (yield from _exact_hit(words, found.entry, found.alias, rules, now))
 
@@ -122,10 +117,9 @@ def update(
     if trail.epoch is None and (yield from _get(trail)) is None:
         return NotStored(trail.failures[-1])
     is_semantic = admission.semantic and judgement.cacheability is Cacheability.FULL
-    if is_semantic and trail.vector is None and trail.fits is not False:
+    if is_semantic:
         yield from _embed(trail, words)
-    if trail.decision is None:
-        yield from _route(trail, request)
+    yield from _route(trail, request)
     if rules.gate(trail.decision).is_bypass:
         return NotStored("the router decided to bypass")
     life = _lifetime(request, judgement, trail.decision, rules)
@@ -143,7 +137,9 @@ def update(
         vector=trail.vector if has_vector else None,
         embedder=trail.embedder if has_vector else None,
     )
-    return (yield from _put(entry))
+    result: Update = yield from _put(entry)
+    trail.stored = entry if isinstance(result, Stored) else None
+    return result
 
 
 def _put(entry: Entry) -> Generator[Step, Any, Update]:
@@ -189,6 +185,8 @@ def _get(trail: Trail) -> Generator[Step, Any, Found | None]:
 
 
 def _embed(trail: Trail, words: str) -> Generator[Step, Any, bool]:
+    if trail.fits is not None:
+        return trail.fits
     try:
         embedded: tuple[FloatVector, str] | None = yield Embed(words)
     except StepFailed as failure:
@@ -201,28 +199,12 @@ def _embed(trail: Trail, words: str) -> Generator[Step, Any, bool]:
 
 
 def _route(trail: Trail, request: Request) -> Generator[Step, Any, None]:
-    try:
-        trail.decision = yield Route(request, trail.vector)
-    except StepFailed as failure:
-        trail.failures.append(str(failure))
-
-
-def _reconsider(
-    trail: Trail, request: Request, decision: RoutingDecision, similarity: float | None
-) -> Generator[Step, Any, None]:
-    """Ask the router for a second look, at most once; where it fails the first one stands."""
-    if trail.is_reconsidered:
+    if trail.decision is not None:
         return
-    trail.is_reconsidered = True
     try:
-        trail.decision = yield Reconsider(request, trail.vector, decision, similarity)
+        trail.decision = yield Route(request, trail.vector, trail.embedder)
     except StepFailed as failure:
         trail.failures.append(str(failure))
-
-
-def _is_strong_enough(entry: Entry, least_tier: int) -> bool:
-    """Say whether an answer may be served in a route group: never one of a weaker model, or of an unknown one."""
-    return least_tier == 0 or (entry.answer.tier is not None and entry.answer.tier >= least_tier)
 
 
 def _exact_hit(
@@ -251,115 +233,5 @@ def _exact_hit(
         similarity=alias.similarity,
         p_reusable=alias.p_reusable,
         verdicts=verdicts,
-    )
-    return Hit(entry.answer, explanation)
-
-
-def _semantic(
-    request: Request, words: str, trail: Trail, gate: Gate, rules: Rules, now: float
-) -> Generator[Step, Any, Lookup]:
-    """Search the partition and serve the best candidate that clears the gate and every guard."""
-    candidates = yield from _neighbours(trail, rules.k)
-    if candidates is None:
-        return trail.miss(trail.failures[-1])
-    guards = rules.asked(gate, trail.embedder)
-    doubted, surest = _doubted(trail.decision, gate, rules, trail.embedder)
-    for candidate in candidates:
-        if candidate.id == trail.address.exact:
-            hit = yield from _just_answered(request, trail, now)
-            if hit is not None:
-                return hit
-            continue
-        if not surest.reaches(candidate.similarity):
-            trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity))
-            continue
-        judged: tuple[Verdict, ...] = yield Judge(guards, words, candidate)
-        if doubted is not None and surest.lets_through(candidate, judged) and not gate.lets_through(candidate, judged):
-            yield from _reconsider(trail, request, doubted, candidate.similarity)
-            doubted, trail.gate = None, rules.gate(trail.decision, trail.embedder)
-            gate = surest = trail.gate
-            if gate.is_bypass:
-                return trail.bypass(f"the router decided so: {gate.threshold_from}")
-        verdicts = gate.held(judged) if gate.reaches(candidate.similarity) else ()
-        trail.considered.append(Nearest(candidate.id, candidate.query, candidate.similarity, verdicts))
-        if gate.lets_through(candidate, judged):
-            hit = yield from _serve(request, words, candidate, verdicts, trail, rules, now)
-            if hit is not None:
-                return hit
-    return trail.miss(why_none(trail.considered, gate))
-
-
-def _neighbours(trail: Trail, k: int) -> Generator[Step, Any, Sequence[Candidate] | None]:
-    if trail.vector is None or trail.embedder is None:
-        return ()
-    try:
-        candidates: Sequence[Candidate] = yield Search(trail.address, trail.vector, trail.embedder, k)
-    except StepFailed as failure:
-        trail.failures.append(str(failure))
-        return None
-    return candidates
-
-
-def _just_answered(request: Request, trail: Trail, now: float) -> Generator[Step, Any, Hit | None]:
-    """Serve the very same request, whose answer was stored since the exact tier was read."""
-    entry = yield from _fetch(trail, trail.address.exact)
-    if entry is None or not _is_strong_enough(entry, request.least_tier):
-        return None
-    return Hit(entry.answer, explain_hit("l1", "the same request was just answered", entry, now))
-
-
-def _doubted(
-    decision: RoutingDecision | None, gate: Gate, rules: Rules, embedder: str | None
-) -> tuple[RoutingDecision | None, Gate]:
-    """Return a decision that a second look may make surer, and what the gate would be then; else None and the gate."""
-    if not rules.reconsiders or decision is None or rules.is_sure(decision):
-        return None, gate
-    return decision, rules.gate(decision.model_copy(update={"confidence": 1.0}), embedder)
-
-
-def _fetch(trail: Trail, entry_id: str) -> Generator[Step, Any, Entry | None]:
-    """Return the entry of a candidate with its answer, or None where it is gone."""
-    try:
-        found: Found = yield Get(Address(trail.address.shard, trail.address.partition, entry_id))
-    except StepFailed as failure:
-        trail.failures.append(str(failure))
-        return None
-    return found.entry if found.alias is None else None
-
-
-def _serve(
-    request: Request,
-    words: str,
-    candidate: Candidate,
-    verdicts: tuple[Verdict, ...],
-    trail: Trail,
-    rules: Rules,
-    now: float,
-) -> Generator[Step, Any, Hit | None]:
-    """Fetch the payload of the one candidate that is served, and point the exact tier at it."""
-    entry = yield from _fetch(trail, candidate.id)
-    if entry is None:
-        return None
-    if not _is_strong_enough(entry, request.least_tier):
-        weak = Verdict("tier", passed=False, why=f"answered by tier {entry.answer.tier}, under {request.least_tier}")
-        trail.considered[-1] = replace(trail.considered[-1], verdicts=(*verdicts, weak))
-        return None
-    trail.entry = entry
-    p_reusable = least_p(verdicts)
-    alias = Alias(trail.address, candidate.id, words, candidate.similarity, p_reusable, rules.version, now)
-    if trail.serves:
-        try:
-            yield Put(alias)
-        except StepFailed as failure:
-            trail.failures.append(str(failure))
-    explanation = explain_hit(
-        "l2",
-        f"the same question in other words: {quoted(entry.query)}",
-        entry,
-        now,
-        similarity=candidate.similarity,
-        p_reusable=p_reusable,
-        verdicts=verdicts,
-        trail=trail,
     )
     return Hit(entry.answer, explanation)

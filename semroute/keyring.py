@@ -11,6 +11,7 @@ from semroute.request import Digests
 
 if TYPE_CHECKING:
     from semroute.driver import Driver
+    from semroute.request import Request
     from semroute.stores import Store
 
 _LONGEST_S: Final = 5.0
@@ -23,10 +24,15 @@ class Keyring:
         self._store = store
         self._driver = driver
         self._strip = strip
+        self._keyless = Digests(bytes(32), strip)
         self._turn = threading.Lock()
         self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self.digests: Digests | None = None
         """None before the store was opened, and after it was closed."""
+
+    def words(self, request: Request) -> str:
+        """Return the query as it is compared; needs no key."""
+        return self._keyless.words(request)
 
     def open(self) -> Digests:
         """Return the digests for a request that goes on without them; raises StepFailed, as steps do."""

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, Final
 from semroute import flow
 from semroute.background import Writer
 from semroute.driver import adrive, drive
-from semroute.steps import Acquire, Pause, StepFailed, WaitingStep
+from semroute.steps import Acquire, Get, Pause, StepFailed, WaitingStep
 from semroute.stores import Claim, Lease
 
 if TYPE_CHECKING:
     from semroute.config import Settings
     from semroute.driver import Driver
-    from semroute.entry import Address
+    from semroute.entry import Address, Found
     from semroute.request import Request
     from semroute.result import Hit
     from semroute.rules import Rules
@@ -64,6 +64,10 @@ class Lead:
     def land(self, *, is_answered: bool) -> None:
         """End it soon, on another thread; where the store holds no answer now, followers call for themselves."""
         self._leading.end(self, declined_s=0.0 if is_answered else _DECLINED_S)
+
+    def land_as_stored(self) -> None:
+        """End it behind a queued update, which has or has not stored an answer by now."""
+        self.land(is_answered=self._leading.is_answered(self.address))
 
 
 class Leading:
@@ -118,6 +122,14 @@ class Leading:
         except BaseException:  # a cancellation too: the lease may be ours already
             self._release(address, token, 0.0)
             raise
+
+    def is_answered(self, address: Address) -> bool:
+        """Say whether the store holds an answer now."""
+        try:
+            found: Found = self._driver.perform(Get(address))
+        except StepFailed:
+            return False
+        return found.entry is not None
 
     def renew_all(self) -> None:
         """Renew what is held; a lead that has lasted too long, or that another has taken over, is let go."""

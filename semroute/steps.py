@@ -32,6 +32,8 @@ class Route:
 
     request: Request
     vector: FloatVector | None
+    embedder: str | None
+    """Identity of the embedder that made the vector."""
 
 
 @dataclass(frozen=True, slots=True)

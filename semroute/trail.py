@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from semroute.cacheability import Facts, Judgement, judge_cacheability
 from semroute.result import Bypass, Explanation, Lookup, Miss, Nearest
@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from semroute.request import Request
     from semroute.router.decision import RoutingDecision
     from semroute.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What was found out about a request before its lookup; no part of it is asked again."""
+
+    decision: RoutingDecision | None = None
+    vector: FloatVector | None = None
+    embedder: str | None = None
+    fits: bool | None = None
+    """Whether the embedder takes the text; None where it was not asked, or failed."""
 
 
 @dataclass(slots=True)
@@ -36,8 +47,22 @@ class Trail:
     """Whether a hit is served; in shadow mode it leaves no alias."""
     entry: Entry | None = None
     """The entry behind a hit by meaning, or by an alias of one."""
+    stored: Entry | None = None
+    """The entry that the update after a miss has stored."""
     result: Lookup | None = None
     """What the lookup came to by the rules, whether or not it was served."""
+
+    @classmethod
+    def of(cls, address: Address, ahead: Ahead | None) -> Self:
+        """Begin a trail, with what was found out before."""
+        if ahead is None:
+            return cls(address)
+        return cls(address, vector=ahead.vector, embedder=ahead.embedder, fits=ahead.fits, decision=ahead.decision)
+
+    @property
+    def ahead(self) -> Ahead:
+        """What a later lookup of the same words need not ask again."""
+        return Ahead(self.decision, self.vector, self.embedder, self.fits)
 
     def judged(self, request: Request, rules: Rules) -> Judgement:
         """Return the cacheability rules' answer about the request, asked once."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from semroute import flow
+from semroute import flow, steps
 from semroute.entry import Address, Alias, Answer, Candidate, Entry, Found, Usage
 from semroute.gate import Policy
 from semroute.request import Request
@@ -81,7 +81,7 @@ def hand(**replies: object) -> Hand:
     usual["Judge"] = (Verdict("g", passed=True),)
     given = {**usual, **replies}
     return Hand(
-        {getattr(flow, name): value if isinstance(value, list) else [value] for name, value in given.items()}
+        {getattr(steps, name): value if isinstance(value, list) else [value] for name, value in given.items()}
         | {Search: given["Search"] if _is_script(given["Search"]) else [given["Search"]]}
     )
 

@@ -123,7 +123,7 @@ async def test_steps_reach_store_embedder_router_and_guard(make_driver: MakeDriv
     vector, identity = await perform(driver, Embed("some words"))
     assert (vector.shape, identity) == ((64,), "hash-64-0")
     assert await perform(driver, Search(make_address("q"), vector, identity, 5)) == []
-    assert isinstance(await perform(driver, Route(Request.of("q"), vector)), RoutingDecision)
+    assert isinstance(await perform(driver, Route(Request.of("q"), vector, "e")), RoutingDecision)
     verdict = Verdict("odd", passed=True)
     assert await perform(driver, Judge((Giving(verdict),), "q", Candidate("e", "q", 1.0))) == (verdict,)
 
@@ -135,8 +135,8 @@ async def test_a_text_that_does_not_fit_has_no_vector(make_driver: MakeDriver, p
 @pytest.mark.parametrize(
     ("step", "parts", "reason"),
     [
-        (Route(Request.of("q"), None), {"router": Giving(RouterError("no idea"))}, "RouterError: no idea"),
-        (Route(Request.of("q"), None), {"router": Giving(None)}, "router failed: TypeError: it gave None"),
+        (Route(Request.of("q"), None, None), {"router": Giving(RouterError("no idea"))}, "RouterError: no idea"),
+        (Route(Request.of("q"), None, None), {"router": Giving(None)}, "router failed: TypeError: it gave None"),
         (Embed("q"), {"embedder": FailingEmbedder()}, "EmbedderError: the embedder is broken"),
         (Embed("q"), {"embedder": Giving([])}, "embedder failed: IndexError"),
         (Embed("q"), {"embedder": Giving(np.full((1, 4), math.nan))}, "it must be 1"),
@@ -200,7 +200,7 @@ async def test_one_part_that_is_left_alone_does_not_touch_the_others(make_driver
     driver = make_driver(embedder=FailingEmbedder())
     for _ in range(5):
         await perform(driver, Embed("q"))
-    assert isinstance(await perform(driver, Route(Request.of("q"), None)), RoutingDecision)
+    assert isinstance(await perform(driver, Route(Request.of("q"), None, None)), RoutingDecision)
     assert (await perform(driver, GET)).entry is None
 
 
@@ -272,7 +272,7 @@ def test_what_a_part_must_not_swallow_is_not_swallowed(make_driver: MakeDriver) 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_driver(router=Interrupting(None)).drive(one(Route(Request.of("q"), None)))
+        make_driver(router=Interrupting(None)).drive(one(Route(Request.of("q"), None, None)))
 
 
 def test_an_error_is_told_in_one_line() -> None:

@@ -44,6 +44,7 @@ TYPES = [
 ]
 RULES = [
     "background",
+    "deadline",
     "breaker",
     "freshness",
     "cacheability",
@@ -62,6 +63,7 @@ LAYERS = [
     TYPES,
     RULES,
     ["rules", "trail", "explaining"],
+    ["semantic"],
     ["flow"],
     [
         "aliases",
@@ -73,9 +75,12 @@ LAYERS = [
         "withholding",
         "rehearsal",
         "keyring",
+        "care",
         "review",
         "telemetry",
         "ledger",
+        "ageing",
+        "outcome_listener",
         "config",
         "driver",
         "cache",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from semroute.errors import ConfigError
+
 if TYPE_CHECKING:
     from semroute.entry import FloatVector
     from semroute.request import Request
@@ -20,6 +22,26 @@ class Router(Protocol):
     def route(self, request: Request, vector: FloatVector | None) -> RoutingDecision:
         """Decide about a request; `vector` is its query's embedding where one was made. Raises RouterError."""
         ...
+
+
+@runtime_checkable
+class FittedRouter(Protocol):
+    """A router that was fitted on vectors, and understands none but those of the same embedder."""
+
+    @property
+    def embedder(self) -> str:
+        """Identity of the embedder."""
+        ...
+
+
+def check_embedder(router: object, embedder: str | None) -> None:
+    """Raise ConfigError where a router was fitted on the vectors of another embedder."""
+    fitted_on = getattr(router, "embedder", embedder)  # quicker than asking whether it is a FittedRouter
+    if embedder is not None and fitted_on not in (None, embedder):
+        raise ConfigError(
+            f"the router was fitted on vectors of {fitted_on}, and is given those of {embedder}: "
+            "use that embedder, or train a router for this one (semroute router train)"
+        )
 
 
 @runtime_checkable

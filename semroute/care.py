@@ -1,0 +1,67 @@
+"""Looking after what a cache keeps: reports of wrong answers, and invalidation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from semroute.entry import Selector
+from semroute.selection import Selection
+from semroute.telemetry import Event, FeedbackEvent
+
+if TYPE_CHECKING:
+    from semroute.keyring import Keyring
+    from semroute.stores import Store
+    from semroute.withholding import Withholding
+
+
+class Care(ABC):
+    """The part of a cache that removes entries; raises what its store raises: nothing of it may be lost silently."""
+
+    store: Store
+    _keyring: Keyring
+    _withholding: Withholding
+    _clock: Callable[[], float]
+
+    @abstractmethod
+    def _emit(self, event: Event) -> None: ...
+
+    def feedback(self, hit_id: str, *, correct: bool) -> int:
+        """Say whether a hit was right; a wrong one loses its entry with all aliases. Returns how many entries went.
+
+        Raises StoreError: a report of a wrong answer must not be lost silently.
+        """
+        digests = self._keyring.require()
+        removed = 0 if correct else self._delete(Selector(frozenset({digests.label("entry", hit_id)})))
+        self._emit(FeedbackEvent(hit_id, correct, removed))
+        return removed
+
+    def invalidate(
+        self,
+        *,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        user: str | None = None,
+        tag: str | None = None,
+        entry: str | None = None,
+        older_than: timedelta | None = None,
+    ) -> int:
+        """Remove every entry to which all that is named applies; returns how many went.
+
+        Answers that are under way when this is called are not stored afterwards. Raises StoreError.
+        """
+        named = {"tenant": tenant, "namespace": namespace, "user": user, "tag": tag, "entry": entry}
+        selection = Selection(named, older_than)
+        return self._delete(selection.selector(self._keyring.require(), self._clock()))
+
+    def clear(self) -> int:
+        """Remove every entry of every scope; returns how many went. Raises StoreError."""
+        return self._delete(Selector())
+
+    def _delete(self, selector: Selector) -> int:
+        """Remove entries, and what was taken down of them."""
+        removed = self.store.delete(selector)
+        self._withholding.forget(selector)
+        return removed
