@@ -47,6 +47,27 @@ def test_a_blank_name_is_refused_and_does_not_mean_the_outer_one() -> None:
         pass
 
 
+def test_of_several_floors_of_quality_the_highest_counts() -> None:
+    with scope(least_tier=2):
+        with scope(least_tier=1):
+            assert bound().least_tier == 2
+        with scope(least_tier=3), scope(tenant="a"):
+            assert bound().least_tier == 3
+        assert bound() == Binding(least_tier=2)
+    assert bound().least_tier == 1
+
+
+@pytest.mark.parametrize("tier", [0, -1, 1.5, True, "2"])
+def test_a_floor_that_is_no_tier_is_refused(tier: object) -> None:
+    with (
+        pytest.raises(ConfigError, match="least_tier must be a whole number of at least 1, not"),
+        scope(
+            least_tier=tier  # type: ignore[arg-type]  # the mistake under test
+        ),
+    ):
+        pass
+
+
 def test_a_binding_taken_earlier_can_be_bound_again() -> None:
     with scope(tenant="a") as taken:
         pass

@@ -1,27 +1,42 @@
-"""semroute for LangChain: `SemrouteCache` for every model of an app, `cached()` for one with streams and agents."""
+"""semroute for LangChain: a cache for every model of an app, `cached()` for one, `RoutedModel` for one of several."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from langchain_semroute.cache import SemrouteCache
 from langchain_semroute.cached_model import cached
 
 if TYPE_CHECKING:
     from langchain_semroute.embeddings import LangChainEmbedder
+    from langchain_semroute.middleware import SemrouteMiddleware
+    from langchain_semroute.routed_model import RoutedModel
     from langchain_semroute.warming import Warmed, awarm, warm
 
-__all__ = ["LangChainEmbedder", "SemrouteCache", "Warmed", "awarm", "cached", "warm"]
+__all__ = [
+    "LangChainEmbedder",
+    "RoutedModel",
+    "SemrouteCache",
+    "SemrouteMiddleware",
+    "Warmed",
+    "awarm",
+    "cached",
+    "warm",
+]
+
+_WHERE: Final = {
+    "LangChainEmbedder": "embeddings",
+    "RoutedModel": "routed_model",
+    "SemrouteMiddleware": "middleware",
+    "Warmed": "warming",
+    "awarm": "warming",
+    "warm": "warming",
+}
 
 
 def __getattr__(name: str) -> object:
     """Import what few programs need when it is first asked for."""
-    if name == "LangChainEmbedder":
-        from langchain_semroute.embeddings import LangChainEmbedder
-
-        return LangChainEmbedder
-    if name in ("Warmed", "awarm", "warm"):
-        from langchain_semroute import warming
-
-        return getattr(warming, name)
+    if name in _WHERE:
+        return getattr(import_module(f"langchain_semroute.{_WHERE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

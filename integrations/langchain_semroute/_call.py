@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 from langchain_core.outputs import ChatGeneration, Generation
 
 from langchain_semroute import _codec
+from langchain_semroute._routed_attempt import handed_to
 from langchain_semroute.cache import SemrouteCache
 from semroute.errors import SemrouteError
 from semroute.leading import Lead
+from semroute.prices import priced
 from semroute.result import Bypass, Explanation, Hit, Lookup, NotStored, Saved, Update
 
 if TYPE_CHECKING:
@@ -22,6 +25,24 @@ if TYPE_CHECKING:
     from semroute.entry import Answer
     from semroute.flights import Flight
     from semroute.request import Request
+    from semroute.router.catalog import CatalogModel
+    from semroute.trail import Ahead
+
+
+class Calling(Protocol):
+    """What a cached model asks of its call: a `Call` of its own, or its turn in the call of a routed model."""
+
+    def served(self) -> list[ChatGeneration] | None: ...
+
+    async def aserved(self) -> list[ChatGeneration] | None: ...
+
+    def keep(self, generations: Sequence[Generation]) -> None: ...
+
+    async def akeep(self, generations: Sequence[Generation]) -> None: ...
+
+    def marked(self, message: BaseMessage) -> None: ...
+
+    def end(self) -> None: ...
 
 
 class Call:
@@ -31,14 +52,16 @@ class Call:
     given to `keep` or `akeep`. `end` is called last, whatever happens. None raises for what fails in the cache.
     """
 
-    def __init__(self, cache: SemrouteCache, request: Request) -> None:
+    def __init__(self, cache: SemrouteCache, request: Request, ahead: Ahead | None = None) -> None:
         self._cache = cache
         self._request = request
+        self._ahead = ahead
         self._key: str | None = None
         self._flight: Flight | None = None
         self._lead: Lead | None = None
         self._is_bypassed = False
-        self._began = time.perf_counter()
+        self._began = self._called = time.perf_counter()
+        self._model: CatalogModel | None = None
         self.explanation: Explanation | None = None
         """How the lookup went; None where it failed."""
 
@@ -77,6 +100,11 @@ class Call:
         except Exception as error:  # fail open
             self._cache.failed("update", error)
 
+    def turns_to(self, model: CatalogModel, *, is_routed: bool) -> None:
+        """Say which model of a catalogue is called now: its name and tier go with the answer."""
+        self._model, self._called = model, time.perf_counter()
+        self._request = replace(self._request, is_routed=is_routed)
+
     def end(self) -> None:
         """Let those who wait call for themselves, if nothing has been handed to them."""
         self._end_flight(None)
@@ -92,7 +120,7 @@ class Call:
 
     def _served(self) -> list[ChatGeneration] | None:
         core, traffic = self._cache.core, self._cache.traffic
-        found = self._looked_up(core.lookup(self._request))
+        found = self._looked_up(core.lookup(self._request, ahead=self._ahead))
         if found is not None or self._is_bypassed:
             return found
         try:
@@ -101,14 +129,14 @@ class Call:
             return None
         boarding = self._boarded(self._key, is_async=False)
         if boarding.has_landed:
-            found = self._handed_on(core.lookup(self._request))
+            found = self._handed_on(core.lookup(self._request, ahead=self._ahead))
         elif boarding.flight is not None and not boarding.leads:
             found = self._followed(self._key, traffic.wait(boarding.flight))
         return self._led(core.lead(self._request)) if found is None and self._flight is not None else found
 
     async def _aserved(self) -> list[ChatGeneration] | None:
         core, traffic = self._cache.core, self._cache.traffic
-        found = self._looked_up(await core.alookup(self._request))
+        found = self._looked_up(await core.alookup(self._request, ahead=self._ahead))
         if found is not None or self._is_bypassed:
             return found
         try:
@@ -117,7 +145,7 @@ class Call:
             return None
         boarding = self._boarded(self._key, is_async=True)
         if boarding.has_landed:
-            found = self._handed_on(await core.alookup(self._request))
+            found = self._handed_on(await core.alookup(self._request, ahead=self._ahead))
         elif boarding.flight is not None and not boarding.leads:
             found = self._followed(self._key, await traffic.wait_async(boarding.flight))
         return self._led(await core.alead(self._request)) if found is None and self._flight is not None else found
@@ -151,7 +179,7 @@ class Call:
         if answer is None or (answer.tier or 0) < self._request.least_tier:
             return None
         tokens = None if answer.usage is None else answer.usage.total_tokens
-        explanation = Explanation(
+        self.explanation = Explanation(
             tier="l1",
             reason="the same request was under way",
             hit_id=key,
@@ -160,7 +188,7 @@ class Call:
             model=answer.model,
             saved=Saved(tokens, answer.usd, answer.latency_s),
         )
-        return self._revived(Hit(answer, explanation))
+        return self._revived(Hit(answer, self.explanation))
 
     def _revived(self, hit: Hit) -> list[ChatGeneration] | None:
         """Return a hit's generations; one that a plain text model left cannot serve a chat model."""
@@ -171,9 +199,16 @@ class Call:
         return chat if len(chat) == len(generations) else None
 
     def _answer(self, generations: Sequence[Generation]) -> Answer | None:
-        if self._is_bypassed:
-            return None
-        return _codec.encode(generations, latency_s=_codec.since(self._began))
+        """Return the answer that is to be stored; one that is not is only counted."""
+        answer = _codec.encode(generations, latency_s=_codec.since(self._called))
+        model = self._model
+        if answer is not None and model is not None:
+            answer = replace(answer, model=model.name, tier=model.tier)
+            answer = answer if model.price is None else priced(answer, {model.name: model.price})
+        if answer is None or not self._is_bypassed:
+            return answer
+        self._cache.core.called(self._request, answer)
+        return None
 
     def _land(self, answer: Answer, result: Update) -> None:
         self._end_flight(None if isinstance(result, NotStored) else answer)
@@ -195,11 +230,14 @@ def open_call(
     messages: Sequence[BaseMessage],
     stop: list[str] | None,
     arguments: Mapping[str, object],
-) -> Call | None:
+) -> Calling | None:
     """Return the call of a model that holds a `SemrouteCache`, or None where it is to go past the cache."""
     cache = model.cache
     if not isinstance(cache, SemrouteCache):
         return None
+    attempt = handed_to(cache)
+    if attempt is not None:
+        return attempt
     try:
         request = cache.doubtful(lambda: cache.asker.of_call(model, messages, stop, arguments))
     except Exception as error:  # fail open

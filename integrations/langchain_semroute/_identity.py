@@ -27,7 +27,7 @@ _IDLE_FIELDS = frozenset(
     | {"client", "async_client", "root_client", "root_async_client", "tiktoken_model_name"}
 )
 """Fields of a model that do not change its answer."""
-_IDLE_ARGUMENTS = frozenset(
+IDLE_ARGUMENTS = frozenset(
     {"stream", "stream_options", "stream_usage", "timeout", "metadata"}
     | {"ls_structured_output_format", "structured_output_format"}
 )
@@ -138,7 +138,7 @@ def _unread(described: JSON, arguments: str, *, is_trusted: bool) -> Identity:
 
 
 def _identity(described: JSON, pairs: Mapping[str, object]) -> Identity:
-    told = {key: value for key, value in pairs.items() if key not in _IDLE_ARGUMENTS | _IDLE_PARAMETERS}
+    told = {key: value for key, value in pairs.items() if key not in IDLE_ARGUMENTS | _IDLE_PARAMETERS}
     arguments = {key: plain(value) for key, value in told.items()}
     fields = described.get("kwargs") if isinstance(described, dict) else None
     named: dict[str, JSON] = {**(fields if isinstance(fields, dict) else {}), **arguments}
@@ -167,7 +167,7 @@ def _is_secret(value: object) -> bool:
 
 def _is_type_only(pairs: Mapping[str, object]) -> bool:
     told = {key for key, value in pairs.items() if value is not None}
-    return "_type" in told and told <= _SAYS_NOTHING | _IDLE_ARGUMENTS
+    return "_type" in told and told <= _SAYS_NOTHING | IDLE_ARGUMENTS
 
 
 def _own_words(model: BaseChatModel) -> tuple[JSON, str | None]:

@@ -14,7 +14,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
 
-from langchain_semroute._call import Call, open_call
+from langchain_semroute._call import Calling, open_call
 from langchain_semroute._flight import calling
 from langchain_semroute._identity import forget
 from langchain_semroute._merge import normalised
@@ -143,7 +143,7 @@ def past_the_cache(model: BaseChatModel) -> AbstractContextManager[None]:
     return inside(model) if isinstance(model.cache, SemrouteCache) else nullcontext()
 
 
-def _told(call: Call, result: ChatResult) -> ChatResult:
+def _told(call: Calling, result: ChatResult) -> ChatResult:
     for generation in result.generations:
         call.marked(generation.message)
     return result

@@ -12,9 +12,10 @@ from langchain_core.language_models.chat_model_stream import AsyncChatModelStrea
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 
-from langchain_semroute._call import Call, open_call
+from langchain_semroute._call import Calling, open_call
 from langchain_semroute._merge import merged
 from langchain_semroute._mixin import Model, Stop, chunks_of
+from langchain_semroute._routed_attempt import anoted, noted
 from langchain_semroute._steps import asteps, inside, is_inside, steps
 from semroute.binding import Binding, bound, rebound
 
@@ -62,7 +63,7 @@ class CachedStream(Model):
     ) -> Iterator[ChatGenerationChunk]:
         begin = partial(super()._stream, messages, stop=stop, run_manager=run_manager, **kwargs)
         call = None if is_inside(self) else open_call(self, messages, stop, kwargs)
-        return begin() if call is None else _streamed(self, call, begin)
+        return noted(begin()) if call is None else _streamed(self, call, begin)
 
 
 class CachedAsyncStream(Model):
@@ -78,7 +79,7 @@ class CachedAsyncStream(Model):
         begin = partial(super()._astream, messages, stop=stop, run_manager=run_manager, **kwargs)
         call = None if is_inside(self) else open_call(self, messages, stop, kwargs)
         # LangChain's own _astream falls back to _stream: inside(self) keeps that from a second lookup.
-        return asteps(partial(inside, self), begin) if call is None else _astreamed(self, call, begin)
+        return anoted(asteps(partial(inside, self), begin)) if call is None else _astreamed(self, call, begin)
 
 
 class CachedEvents(Model):
@@ -88,7 +89,7 @@ class CachedEvents(Model):
         native: Any = super()
         begin = partial(native._stream_chat_model_events, messages, **kwargs)
         call = None if is_inside(self) else open_call(self, messages, *_arguments(kwargs))
-        return begin() if call is None else _events(self, call, begin)
+        return noted(begin()) if call is None else _events(self, call, begin)
 
 
 class CachedAsyncEvents(Model):
@@ -98,7 +99,7 @@ class CachedAsyncEvents(Model):
         native: Any = super()
         begin = partial(native._astream_chat_model_events, messages, **kwargs)
         call = None if is_inside(self) else open_call(self, messages, *_arguments(kwargs))
-        return begin() if call is None else _aevents(self, call, begin)
+        return anoted(begin()) if call is None else _aevents(self, call, begin)
 
 
 def _arguments(kwargs: dict[str, Any]) -> tuple[Stop, dict[str, Any]]:
@@ -106,7 +107,7 @@ def _arguments(kwargs: dict[str, Any]) -> tuple[Stop, dict[str, Any]]:
 
 
 def _streamed(
-    model: BaseChatModel, call: Call, begin: Callable[[], Iterator[ChatGenerationChunk]]
+    model: BaseChatModel, call: Calling, begin: Callable[[], Iterator[ChatGenerationChunk]]
 ) -> Iterator[ChatGenerationChunk]:
     try:
         served = call.served()
@@ -122,7 +123,7 @@ def _streamed(
 
 
 async def _astreamed(
-    model: BaseChatModel, call: Call, begin: Callable[[], AsyncIterator[ChatGenerationChunk]]
+    model: BaseChatModel, call: Calling, begin: Callable[[], AsyncIterator[ChatGenerationChunk]]
 ) -> AsyncIterator[ChatGenerationChunk]:
     try:
         served = await call.aserved()
@@ -138,7 +139,7 @@ async def _astreamed(
         call.end()
 
 
-def _taken(call: Call, chunk: ChatGenerationChunk, taken: list[ChatGenerationChunk]) -> ChatGenerationChunk:
+def _taken(call: Calling, chunk: ChatGenerationChunk, taken: list[ChatGenerationChunk]) -> ChatGenerationChunk:
     """Keep a copy of a chunk, because LangChain goes on to change the one it is given; mark the first."""
     taken.append(chunk.model_copy(deep=True))
     if len(taken) == 1:
@@ -146,7 +147,7 @@ def _taken(call: Call, chunk: ChatGenerationChunk, taken: list[ChatGenerationChu
     return chunk
 
 
-def _events(model: BaseChatModel, call: Call, begin: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+def _events(model: BaseChatModel, call: Calling, begin: Callable[[], Iterator[Any]]) -> Iterator[Any]:
     try:
         served = call.served()
         if served is not None:
@@ -162,7 +163,7 @@ def _events(model: BaseChatModel, call: Call, begin: Callable[[], Iterator[Any]]
         call.end()
 
 
-async def _aevents(model: BaseChatModel, call: Call, begin: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
+async def _aevents(model: BaseChatModel, call: Calling, begin: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
     try:
         served = await call.aserved()
         if served is not None:

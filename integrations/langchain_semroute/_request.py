@@ -97,21 +97,41 @@ class Asker:
     ) -> Request:
         """Build the request of a model's call; raises Unsure."""
         identity = _identity.of_model(model, stop, arguments, self.identity)
-        words = None if self.query is None or bound().query is not None else self.query(messages)
-        return self._request(_messages.of_objects(messages), identity, words)
+        return self._request(_messages.of_objects(messages), identity, self._words(messages))
+
+    def of_routed(self, messages: Sequence[BaseMessage], routed: JSON, temperature: float | None) -> Request:
+        """Build the request of a routed call, whose models and parameters stand in `routed`; raises Unsure."""
+        params: dict[str, JSON] = {"routed": routed}
+        if temperature is not None:
+            params["temperature"] = temperature
+        return self._built(_messages.of_objects(messages), self._words(messages), None, params)
+
+    def of_doubt(self, messages: Sequence[BaseMessage]) -> Request:
+        """Build the request of a call that is never cached, for those that only want to know what is asked."""
+        query = next((str(message.text) for message in reversed(messages) if message.type == "human"), "")
+        scope, tags = self.scoped(bound())
+        return Request(query, scope=scope, tags=tags, bypass=True)
+
+    def _words(self, messages: Sequence[BaseMessage]) -> str | None:
+        return None if self.query is None or bound().query is not None else self.query(messages)
 
     def _request(self, messages: Sequence[Message], identity: Identity, words: str | None) -> Request:
         if identity.note is not None:
             self.notices.tell(identity.note)
-        binding = bound()
         params: dict[str, JSON] = {"llm": identity.digest}
         if identity.temperature is not None:
             params["temperature"] = identity.temperature
+        return self._built(messages, words, identity.model, params)
+
+    def _built(
+        self, messages: Sequence[Message], words: str | None, model: str | None, params: Mapping[str, JSON]
+    ) -> Request:
+        binding = bound()
         scope, tags = self.scoped(binding)
         return Request.from_messages(
             messages,
             query=binding.query if words is None else words,
-            model=identity.model,
+            model=model,
             params=params,
             scope=scope,
             tags=tags,
