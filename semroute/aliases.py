@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from semroute.stores import Store
 
 _LIMIT: Final = 1_024
-_PAUSE_S: Final = 0.001
-"""Aliases are written a moment later: at once they would get in the way of whoever has just been served."""
+_PAUSE_S: Final = 0.02
+"""Aliases are written a moment later, some together: at once they would get in the way of whoever was just served."""
 
 
 class Aliases:
@@ -46,6 +46,7 @@ class Aliases:
     def wait(self, key: str) -> None:
         """Wait for the alias of an exact key, if it is on its way."""
         if key in self._on_their_way and self._pid == os.getpid():
+            self._writer.hurry()
             with self._stored:
                 self._stored.wait_for(lambda: key not in self._on_their_way)
 

@@ -6,7 +6,6 @@ import logging
 import os
 import queue
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -51,9 +50,10 @@ class Writer:
     """
 
     def __init__(self, limit: int, *, pause_s: float = 0.0) -> None:
-        """`pause_s`: how long the idle thread lets jobs gather before it begins with them."""
+        """`pause_s`: how long the idle thread lets jobs gather before it begins with them, unless it is to `hurry`."""
         self._limit = limit
         self._pause_s = pause_s
+        self._hurry = threading.Event()
         self._lock = threading.Lock()
         self._jobs: queue.Queue[Callable[[], object] | None] | None = None
         self._pid = 0
@@ -73,10 +73,15 @@ class Writer:
                 return False
             return True
 
+    def hurry(self) -> None:
+        """Have what is queued done at once, without waiting for it."""
+        self._hurry.set()
+
     def flush(self) -> None:
         """Wait until everything that was queued before is done."""
         jobs = self._jobs
         if jobs is not None and self._pid == os.getpid():
+            self.hurry()
             jobs.join()
 
     def close(self) -> None:
@@ -84,6 +89,7 @@ class Writer:
         with self._lock:
             jobs, self._jobs = self._jobs, None
         if jobs is not None and self._pid == os.getpid():
+            self.hurry()
             jobs.join()
             jobs.put(None)
 
@@ -91,21 +97,34 @@ class Writer:
         jobs = self._jobs
         if jobs is not None and self._pid == os.getpid():
             return jobs
-        self._jobs = queue.Queue(self._limit)
+        self._jobs, self._hurry = queue.Queue(self._limit), threading.Event()
         self._pid = os.getpid()
-        work = threading.Thread(target=_work, args=(self._jobs, self._pause_s), name="semroute-writer", daemon=True)
+        pause = _Pause(self._pause_s, self._hurry)
+        work = threading.Thread(target=_work, args=(self._jobs, pause), name="semroute-writer", daemon=True)
         work.start()
         weakref.finalize(self, _drain, self._jobs, self._pid)
         return self._jobs
 
 
-def _work(jobs: queue.Queue[Callable[[], object] | None], pause_s: float) -> None:
+class _Pause:
+    """The moment that an idle thread waits for more jobs, so that callers in a row need not wake it each."""
+
+    def __init__(self, seconds: float, hurry: threading.Event) -> None:
+        self._seconds = seconds
+        self._hurry = hurry
+
+    def take(self) -> None:
+        if self._seconds:
+            self._hurry.wait(self._seconds)
+            self._hurry.clear()
+
+
+def _work(jobs: queue.Queue[Callable[[], object] | None], pause: _Pause) -> None:
     while True:
-        if pause_s and jobs.empty():
-            job = jobs.get()
-            time.sleep(pause_s)
-        else:
-            job = jobs.get()
+        was_idle = jobs.empty()
+        job = jobs.get()
+        if was_idle and job is not None:
+            pause.take()
         try:
             if job is None:
                 return
