@@ -275,7 +275,7 @@ class TestRouterGuardAndListener:
         await face.lookup(cache, QUESTION)
         await face.update(cache, QUESTION, "a")
         assert isinstance(await face.lookup(cache, QUESTION), Hit)
-        assert len(heard) == 3
+        assert len(heard) == 4
 
 
 class TestProcesses:

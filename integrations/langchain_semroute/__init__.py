@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from langchain_semroute.embeddings import LangChainEmbedder
     from langchain_semroute.middleware import SemrouteMiddleware
     from langchain_semroute.routed_model import RoutedModel
+    from langchain_semroute.structured import StructuredModel
     from langchain_semroute.warming import Warmed, awarm, warm
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "RoutedModel",
     "SemrouteCache",
     "SemrouteMiddleware",
+    "StructuredModel",
     "Warmed",
     "awarm",
     "cached",
@@ -29,6 +31,7 @@ _WHERE: Final = {
     "LangChainEmbedder": "embeddings",
     "RoutedModel": "routed_model",
     "SemrouteMiddleware": "middleware",
+    "StructuredModel": "structured",
     "Warmed": "warming",
     "awarm": "warming",
     "warm": "warming",

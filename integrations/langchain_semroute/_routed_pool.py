@@ -19,6 +19,7 @@ from semroute.binding import checked_tier
 from semroute.cache import SemanticCache
 from semroute.errors import ConfigError
 from semroute.router.catalog import CatalogModel, ModelCatalog
+from semroute.router.learned import LearnedRouter
 
 if TYPE_CHECKING:
     from langchain_semroute._identity import Identity
@@ -194,7 +195,7 @@ def _cache_of(
     router: Router | None,
     catalog: ModelCatalog,
 ) -> SemrouteCache:
-    """Return the cache that was named, or the one that a model holds, or a new one with the given router."""
+    """Return the cache that was named, or that a model holds, or a new one with the given router or a learned one."""
     held = next((model.cache for model in models.values() if isinstance(model.cache, SemrouteCache)), None)
     given = held if cache is None else cache
     if isinstance(given, SemrouteCache | SemanticCache):
@@ -202,7 +203,7 @@ def _cache_of(
             raise ConfigError("the cache has a router: give it router=… where the cache is made, or no cache here")
         return cache_of(given)
     stores = () if given is None else (given,)
-    return SemrouteCache(*stores, router=router, prices=catalog)
+    return SemrouteCache(*stores, router=LearnedRouter(catalog) if router is None else router, prices=catalog)
 
 
 def _member(model: BaseChatModel, base: SemrouteCache, replay_chunk_chars: int) -> Member:

@@ -42,8 +42,9 @@ class RoutedModel(Runnable[LanguageModelInput, Any]):
 
     `models` are chat models by name; `catalog` (a ModelCatalog or the path of its TOML file) tells tier, price and
     capabilities of each. Without one they count as ordered from the weakest to the strongest. `cache` is what `cached`
-    takes, and its router decides; `router` is for the cache that is made where none is given. `least_tier` is a floor
-    of quality for every call, as `semroute.scope(least_tier=…)` is for some. `outcomes` are told of models that failed.
+    takes, and its router decides; `router` is for the cache that is made where none is given, a LearnedRouter by
+    default. `least_tier` is a floor of quality for every call, as `semroute.scope(least_tier=…)` is for some.
+    `outcomes` are told of models that failed.
 
     With a `group`, named by the application, the models stand in for one another: an answer is served whichever of
     them it came from, but never one of a weaker tier than the floor. Without one, an answer is served only where its

@@ -2,14 +2,61 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from semroute.errors import ConfigError
 
 if TYPE_CHECKING:
     from semroute.entry import FloatVector
     from semroute.request import Request
+    from semroute.router.budget import Budget
+    from semroute.router.cascade import CascadeRouter
+    from semroute.router.catalog import CatalogModel, ModelCatalog
     from semroute.router.decision import RoutingDecision
+    from semroute.router.decision_log import DecisionLog
+    from semroute.router.learned import LearnedRouter
+    from semroute.router.llm import LLMRouter
+    from semroute.router.outcomes import Outcomes
+    from semroute.router.preference import GoodEnough, StrongShare, WorthOfQuality
+    from semroute.router.rules import RuleRouter
+
+__all__ = [
+    "Budget",
+    "CascadeRouter",
+    "CatalogModel",
+    "DecisionLog",
+    "FittedRouter",
+    "GoodEnough",
+    "LLMRouter",
+    "LearnedRouter",
+    "ModelCatalog",
+    "Outcomes",
+    "Reconsidering",
+    "Router",
+    "RoutingDecision",
+    "RuleRouter",
+    "StrongShare",
+    "WaitingRouter",
+    "WorthOfQuality",
+    "check_embedder",
+]
+
+_WHERE: Final = {
+    "Budget": "budget",
+    "CascadeRouter": "cascade",
+    "CatalogModel": "catalog",
+    "DecisionLog": "decision_log",
+    "GoodEnough": "preference",
+    "LLMRouter": "llm",
+    "LearnedRouter": "learned",
+    "ModelCatalog": "catalog",
+    "Outcomes": "outcomes",
+    "RoutingDecision": "decision",
+    "RuleRouter": "rules",
+    "StrongShare": "preference",
+    "WorthOfQuality": "preference",
+}
 
 
 @runtime_checkable
@@ -67,3 +114,10 @@ class Reconsidering(Protocol):
     async def areconsider(
         self, request: Request, vector: FloatVector | None, decision: RoutingDecision, similarity: float | None
     ) -> RoutingDecision: ...
+
+
+def __getattr__(name: str) -> object:
+    """Import what few programs need when it is first asked for."""
+    if name in _WHERE:
+        return getattr(import_module(f"semroute.router.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

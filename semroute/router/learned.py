@@ -1,0 +1,155 @@
+"""The learned router: decisions, with a calibrated confidence, from the vector that the semantic tier needs anyway."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from semroute.router._file import RouterFile
+from semroute.router.decision import RoutingDecision, Staleness
+from semroute.router.preference import GoodEnough, Preference, StrongShare
+from semroute.router.rules import decide
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from semroute.entry import FloatVector
+    from semroute.request import Request
+    from semroute.router._heads import Prediction
+    from semroute.router.catalog import CatalogModel, ModelCatalog
+    from semroute.router.outcomes import Outcomes
+
+SHIPPED: Final = Path(__file__).with_name("learned.json")
+"""The router that ships; `learned_card.md` beside it says what it was fitted on and how it scored."""
+_SAFE: Final = 0.8
+"""How probable it must be that an answer never changes, for it to be kept as long as such answers are."""
+_AS_LONG: Final[Mapping[Staleness, tuple[Staleness, ...]]] = {
+    "timeless": ("timeless",),
+    "slow": ("timeless", "slow"),
+    "daily": ("timeless", "slow", "daily"),
+}
+"""What the truth may be where an answer is kept for so long."""
+
+
+class LearnedRouter:
+    """Routes by what it has learnt of labelled prompts; see `semroute router train` for one of your own.
+
+    The rules stand beside it: it never gives an answer a longer life than they do, what they take for an error is one,
+    and where a text has no vector they decide, the model's choice excepted. Its confidence is the probability that no
+    answer is kept for longer than it is right.
+
+    With a `catalog` it chooses the model too, as `preference` says: the weakest that is good enough, a share of
+    requests for the strongest (`StrongShare`), or the best for its price (`WorthOfQuality`). Tiers of the catalogue
+    are those it was fitted on where their names are the same, else the weakest and the strongest of both are, and
+    those between lie evenly. `outcomes` move its estimates.
+    """
+
+    def __init__(
+        self,
+        catalog: ModelCatalog | None = None,
+        *,
+        file: str | Path | None = None,
+        preference: Preference | None = None,
+        outcomes: Outcomes | None = None,
+    ) -> None:
+        """Nothing is read yet; `file` is one of `semroute router train`, None the one that ships."""
+        self.catalog = catalog
+        self.outcomes = outcomes
+        self._path = SHIPPED if file is None else Path(file)
+        self._given_preference = preference
+
+    def __repr__(self) -> str:
+        return f"<LearnedRouter {self._path.name}>"
+
+    @property
+    def name(self) -> str:
+        return "learned"
+
+    @cached_property
+    def fitted(self) -> RouterFile:
+        """What it has learnt; raises ConfigError where the file cannot be read."""
+        return RouterFile.read(self._path)
+
+    @property
+    def embedder(self) -> str:
+        """Identity of the embedder whose vectors it needs; raises ConfigError."""
+        return self.fitted.embedder
+
+    def route(self, request: Request, vector: FloatVector | None) -> RoutingDecision:
+        """Decide about a request. Raises ConfigError where the file cannot be read, RouterError for no such vector."""
+        rules = decide(request.query)
+        heads = self.fitted.heads
+        model, why = self._model(request.query, vector)
+        if heads is None or vector is None:
+            return rules.model_copy(update={"model": model, "reason": "; ".join(filter(None, (rules.reason, why)))})
+        said = heads.predict(vector, request.query, rules)
+        staleness, confidence = _life(said)
+        reason = rules.reason if staleness == rules.staleness else f"learned: {staleness}"
+        return RoutingDecision.model_construct(
+            intent=said.intent,
+            complexity=said.complexity,
+            model=model,
+            cache_strategy="bypass" if staleness == "realtime" else "standard",
+            staleness=staleness,
+            confidence=confidence,
+            origin="learned",
+            reason=f"{reason}; {why}" if why else reason,
+        )
+
+    def p_good(self, text: str, vector: FloatVector | None) -> dict[int, float]:
+        """Return for each tier of the catalogue how likely its answer is good enough; empty without a catalogue."""
+        tiers, catalog = self.fitted.tiers, self.catalog
+        if tiers is None or catalog is None:
+            return {}
+        known = [float(p) for p in tiers.predict(vector, text)]
+        p_good = _of_tiers(known, tiers.tiers, catalog.tiers)
+        return p_good if self.outcomes is None else self.outcomes.adjust(p_good)
+
+    @cached_property
+    def preference(self) -> Preference:
+        """How it chooses the model."""
+        given = self._given_preference
+        if isinstance(given, StrongShare):
+            return given.of_typical(self.fitted.gains)
+        return GoodEnough() if given is None else given
+
+    def _model(self, text: str, vector: FloatVector | None) -> tuple[str | None, str]:
+        """Return the model that is preferred, and why; None where nothing is known."""
+        p_good = self.p_good(text, vector)
+        if not p_good or self.catalog is None:
+            return None, ""
+        model: CatalogModel = self.preference.model(self.catalog, p_good)
+        return model.name, f"P({model.name} is good enough) {p_good[model.tier]:.2f}"
+
+
+def _life(said: Prediction) -> tuple[Staleness, float]:
+    """Return for how long an answer is kept, and how probable it is that this is not too long.
+
+    It is never longer than rules and heads say, and a week where a month is not sure enough; whether a week is too
+    long as well is for them to say, and for the gate to be careful about.
+    """
+    p = said.probabilities.get("staleness")
+    if said.staleness == "realtime" or p is None:
+        return said.staleness, 1.0
+    not_at_once = said.probabilities.get("realtime", {}).get("no", 1.0)
+    for staleness, as_long in _AS_LONG.items():
+        confidence = min(1.0, not_at_once * sum(p.get(one, 0.0) for one in as_long))
+        if said.staleness in as_long and (staleness != "timeless" or confidence >= _SAFE):
+            return staleness, confidence
+    return said.staleness, 0.0
+
+
+def _of_tiers(p: list[float], fitted: tuple[str, ...], tiers: tuple[int, ...]) -> dict[int, float]:
+    """Give tiers of a catalogue what is known of the tiers that were fitted."""
+    if fitted == tuple(map(str, tiers)):
+        return dict(zip(tiers, p, strict=True))
+    if len(tiers) == 1:
+        return {tiers[0]: p[-1]}
+    step = (len(p) - 1) / (len(tiers) - 1)
+    return {tier: _between(p, place * step) for place, tier in enumerate(tiers)}
+
+
+def _between(p: list[float], place: float) -> float:
+    low = min(int(place), len(p) - 2)
+    return p[low] + (place - low) * (p[low + 1] - p[low])
