@@ -5,7 +5,7 @@ READY := .venv/.ready
 PEERS := .venv-peers/bin
 PEERS_READY := .venv-peers/.ready
 
-.PHONY: demo test lint fix bench evals fleet peers clean
+.PHONY: demo test lint fix bench evals fleet peers latency clean
 
 demo: $(READY)
 	$(BIN)/semroute demo $(if $(STORE),--store $(STORE))
@@ -37,6 +37,10 @@ fleet: $(READY)
 # Makes the environment of the other caches; with DATA it also measures them.
 peers: $(READY) $(PEERS_READY)
 	$(if $(DATA),$(BIN)/python -m evals.peers --data "$(DATA)")
+
+# How long a lookup takes in those caches and in ours, on one Redis Stack.
+latency: $(READY) $(PEERS_READY)
+	$(BIN)/python -m evals.peers_latency $(if $(ENTRIES),--entries $(ENTRIES))
 
 clean:
 	rm -rf .venv .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
