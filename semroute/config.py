@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -17,8 +20,9 @@ WriteMode: TypeAlias = Literal["now", "background"]
 Mode: TypeAlias = Literal["serve", "shadow"]
 CONFIG_FILE = "semroute.toml"
 ENVIRONMENT_PREFIX = "SEMROUTE_"
-OTHER_VARIABLES = frozenset({"SEMROUTE_CONFIG", "SEMROUTE_MODEL_DIR", "SEMROUTE_CACHE_DIR"})
+OTHER_VARIABLES = frozenset({"SEMROUTE_CONFIG", "SEMROUTE_MODEL_DIR", "SEMROUTE_CACHE_DIR", "SEMROUTE_DATA"})
 """Variables of the same prefix that other parts read."""
+_LOG = logging.getLogger("semroute")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +37,9 @@ class Settings:
     """Similarity that a semantic hit needs, in [0, 1]; None leaves it to the policy."""
     policy: str | None = None
     """File of a tuned policy, as `semroute tune` writes it; None is the built-in one."""
-    verifier: bool = True
-    """Ask the learned verifier that ships; False leaves the lexical guards alone to decide."""
+    verifier: bool | str = True
+    """Ask the learned verifier that ships; False leaves the lexical guards alone to decide. Or the file or folder of
+    a verifier of one's own, as `semroute verifier train` writes it."""
     mode: Mode = "serve"
     """"shadow" looks up and serves nothing: it takes down what it would have served beside the model's answer."""
     canary: float = 1.0
@@ -82,9 +87,11 @@ class Settings:
             raise ConfigError(f"mode must be 'serve' or 'shadow', not {self.mode!r}")
         if self.write not in ("now", "background"):
             raise ConfigError(f"write must be 'now' or 'background', not {self.write!r}")
-        for name in ("require_scope", "verifier"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name} must be true or false, not {getattr(self, name)!r}")
+        if not isinstance(self.require_scope, bool):
+            raise ConfigError(f"require_scope must be true or false, not {self.require_scope!r}")
+        verifier: object = self.verifier
+        if not isinstance(verifier, bool | str) or verifier == "":
+            raise ConfigError(f"verifier must be true, false or the file of a verifier, not {verifier!r}")
         strip: object = self.strip
         if not isinstance(strip, tuple | list) or not all(name in VOLATILE for name in strip):
             raise ConfigError(f"strip must be a tuple of names out of {sorted(VOLATILE)}, not {strip!r}")
@@ -111,9 +118,10 @@ class Settings:
         """Gather the settings: what `arguments` names wins, then the environment, then the file.
 
         The file is `file`, else the one that SEMROUTE_CONFIG names, else `semroute.toml` in the working folder
-        where there is one.
+        where there is one. A variable of the environment that is none of ours is told to the log, once.
         """
         variables = os.environ if environment is None else environment
+        _tell_of_strangers(variables)
         merged = {**_from_file(variables, file), **_from_environment(variables)}
         merged.update({} if arguments is None else arguments)
         unknown = sorted(merged.keys() - _READERS.keys())
@@ -152,11 +160,41 @@ def _from_environment(variables: Mapping[str, str]) -> dict[str, object]:
     return found
 
 
+def _tell_of_strangers(variables: Iterable[str]) -> None:
+    for variable in variables:
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if name != variable and variable not in OTHER_VARIABLES and name.lower() not in _READERS:
+            _tell_of_stranger(name)
+
+
+@cache
+def _tell_of_stranger(name: str) -> None:
+    """Log, once for each name, that a variable means nothing: no slip of the keyboard is to pass in silence."""
+    known = sorted(
+        {*(name.upper() for name in _READERS), *(v.removeprefix(ENVIRONMENT_PREFIX) for v in OTHER_VARIABLES)}
+    )
+    near = difflib.get_close_matches(name.upper(), known, n=1)
+    advice = (
+        f"did you mean {ENVIRONMENT_PREFIX}{near[0]}?"
+        if near
+        else f"known are {', '.join(f'{ENVIRONMENT_PREFIX}{one}' for one in known)}"
+    )
+    _LOG.warning("%s%s is no setting of semroute and is ignored: %s", ENVIRONMENT_PREFIX, name, advice)
+
+
+_TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
 def _truth(text: str) -> bool:
-    answers = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    if text.lower() not in answers:
+    if text.lower() not in _TRUTHS:
         raise ValueError("write true or false")
-    return answers[text.lower()]
+    return _TRUTHS[text.lower()]
+
+
+def _truth_or_file(text: str) -> bool | str:
+    if not text.strip():
+        raise ValueError("write true, false or the file of a verifier")
+    return _TRUTHS.get(text.lower(), text)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -175,6 +213,7 @@ _BY_TYPE: Mapping[str, Callable[[str], object]] = {
     "float": float,
     "float | None": float,
     "bool": _truth,
+    "bool | str": _truth_or_file,
     "tuple[str, ...]": _names,
     "str | tuple[str, ...] | None": _urls,
 }

@@ -82,6 +82,16 @@ def _policy_of(settings: Settings, policy: Policy | str | Path | None) -> Policy
     return read_policy(str(named))
 
 
+def _verifier_set(settings: Settings) -> Estimator | None:
+    """Load the verifier that the settings name; raises ConfigError that says where the name comes from."""
+    try:
+        return verifier_of(str(settings.verifier))
+    except ConfigError as error:
+        raise ConfigError(
+            f"the setting verifier={settings.verifier!r} (semroute.toml or SEMROUTE_VERIFIER) names none: {error}"
+        ) from error
+
+
 def rules_of(
     settings: Settings,
     policy: Policy | str | Path | None,
@@ -90,8 +100,8 @@ def rules_of(
 ) -> Rules:
     chosen = _policy_of(settings, policy)
     standing: Estimator | None = None
-    if verifier is not None:
-        standing = verifier_of(verifier)
+    if verifier is not None or isinstance(settings.verifier, str):
+        standing = _verifier_set(settings) if verifier is None else verifier_of(verifier)
         check_parts(chosen, verifier=None if standing is None else standing.digest)
     elif guards is None and settings.verifier:
         standing = ShippedVerifier()  # not read yet: the flow holds it against the policy

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from semroute import config
 from semroute.config import Settings
 from semroute.errors import ConfigError
 
@@ -54,6 +57,8 @@ def test_the_ends_of_a_range_are_within_it(name: str) -> None:
         ({"mode": "watch"}, "mode must be 'serve' or 'shadow', not 'watch'"),
         ({"require_scope": "no"}, "require_scope must be true or false, not 'no'"),
         ({"require_scope": 1}, "require_scope must be true or false, not 1"),
+        ({"verifier": 1}, "verifier must be true, false or the file of a verifier, not 1"),
+        ({"verifier": ""}, "verifier must be true, false or the file of a verifier, not ''"),
         ({"strip": ("uuid", "dates")}, r"strip must be a tuple of names out of \[.*'uuid'\], not \('uuid', 'dates'\)"),
         ({"strip": "uuid"}, "strip must be a tuple of names"),
     ],
@@ -103,6 +108,7 @@ def test_every_kind_of_setting_can_come_from_the_environment() -> None:
         ("SEMROUTE_CANDIDATES", "2.5"),
         ("SEMROUTE_THRESHOLD", ""),
         ("SEMROUTE_REQUIRE_SCOPE", "perhaps"),
+        ("SEMROUTE_VERIFIER", " "),
     ],
 )
 def test_a_value_of_the_environment_that_cannot_be_read_is_named_with_its_variable(variable: str, text: str) -> None:
@@ -118,6 +124,43 @@ def test_a_value_of_the_environment_out_of_range_is_refused() -> None:
 
 def test_variables_that_other_parts_read_are_no_settings() -> None:
     assert Settings.load(environment={"SEMROUTE_MODEL_DIR": "/x", "SEMROUTE_CACHE_DIR": "/y"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("off", False), ("TRUE", True), ("mine/verifier.json", "mine/verifier.json")]
+)
+def test_the_verifier_may_be_switched_or_named_by_its_file(text: str, meant: bool | str, file: Path) -> None:
+    assert Settings.load(environment={"SEMROUTE_VERIFIER": text}).verifier == meant
+    file.write_text(f"verifier = {str(meant).lower() if isinstance(meant, bool) else repr(meant)}")
+    assert Settings.load(environment={}, file=file).verifier == meant
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Return what is logged by somebody who has not warned of anything yet."""
+    config._tell_of_stranger.cache_clear()
+    caplog.set_level(logging.WARNING, "semroute")
+    yield caplog
+    config._tell_of_stranger.cache_clear()
+
+
+def test_a_variable_that_is_none_of_ours_is_told_once_with_the_nearest_name(log: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        assert Settings.load(environment={"SEMROUTE_TRESHOLD": "0.9", "PATH": "/bin"}) == Settings()
+    (record,) = log.records
+    assert (record.name, record.levelname) == ("semroute", "WARNING")
+    assert "SEMROUTE_TRESHOLD" in record.getMessage()
+    assert "did you mean SEMROUTE_THRESHOLD?" in record.getMessage()
+
+
+def test_a_variable_like_none_of_ours_is_told_with_all_the_known_ones(log: pytest.LogCaptureFixture) -> None:
+    Settings.load(environment={"SEMROUTE_Q": "1"})
+    assert "known are SEMROUTE_CACHE_DIR, SEMROUTE_CANARY" in log.text
+
+
+def test_nothing_is_said_of_variables_that_are_known(log: pytest.LogCaptureFixture) -> None:
+    Settings.load(environment={"SEMROUTE_CANARY": "1", "SEMROUTE_DATA": "/data", "SEMROUTE_MODEL_DIR": "/x"})
+    assert not log.records
 
 
 def test_a_file_holds_settings_of_every_kind(file: Path) -> None:

@@ -90,7 +90,7 @@ LAYERS = [
 ON_TYPES_ONLY = ["stores", "embedders"]
 """Parts behind a seam: they know the types, the breaker, which itself knows nothing, and themselves."""
 ON_TYPES_AND_RULES = ["router"]
-ON_EVERYTHING = ["testing", "cli", "evaluation", "benchmark", "tuning", "online"]
+ON_EVERYTHING = ["__main__", "testing", "cli", "evaluation", "benchmark", "tuning", "online"]
 """What stands round the library: nothing in the library may know it."""
 
 

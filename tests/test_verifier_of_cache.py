@@ -95,6 +95,30 @@ class TestWhatMayBeGiven:
         assert SemanticCache("memory://", verifier=False).rules.verifier is None
         assert isinstance(SemanticCache("memory://").rules.verifier, ShippedVerifier)
 
+    def test_the_settings_may_name_its_file_and_an_argument_wins(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SEMROUTE_VERIFIER", str(saved(MINE, tmp_path / "mine.json")))
+        standing = SemanticCache("memory://").rules.verifier
+        assert standing is not None
+        assert standing.digest == MINE.digest
+        assert SemanticCache("memory://", verifier=OTHER).rules.verifier is OTHER
+        assert SemanticCache("memory://", verifier=False).rules.verifier is None
+
+    def test_a_file_of_the_settings_that_is_missing_is_told_with_where_it_was_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SEMROUTE_VERIFIER", str(tmp_path / "nowhere.json"))
+        with pytest.raises(ConfigError, match=r"SEMROUTE_VERIFIER\) names none: .*nowhere\.json"):
+            SemanticCache("memory://")
+
+    def test_a_policy_of_another_verifier_is_refused_beside_the_file_of_the_settings(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SEMROUTE_VERIFIER", str(saved(OTHER, tmp_path / "other.json")))
+        with pytest.raises(ConfigError, match="tuned with the verifier"):
+            SemanticCache("memory://", policy=TUNED)
+
     @pytest.mark.parametrize("given", [True, 0, 0.8, Verifier, lexical_guards()[0], {}])
     def test_anything_else_is_refused_when_the_cache_is_made(self, given: object) -> None:
         with pytest.raises(ConfigError, match="verifier must be a verifier"):

@@ -65,9 +65,14 @@ def _import_once() -> float:
 def _first_hit_once(urls: Sequence[str], tenant: str | None, question: str) -> FirstHit:
     command = [sys.executable, "-c", _FIRST_HIT, json.dumps([list(urls), tenant, question])]
     began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # In a group of its own, as below: Ctrl-C is for the benchmark, and is not to bring another traceback or error.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as process:
         # The answer counts, not the end of the process.
-        line = "" if process.stdout is None else process.stdout.readline()
+        try:
+            line = "" if process.stdout is None else process.stdout.readline()
+        except KeyboardInterrupt:
+            process.kill()
+            raise
         wall_s = time.perf_counter() - began
     if not line:
         raise SemrouteError(f"a new process failed at its first lookup, with exit status {process.returncode}")
@@ -100,6 +105,7 @@ class TorchProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            process_group=0,
         )
         if self._read() != "ready":
             self.why_not = "sentence-transformers could not load the weights of the default embedder"

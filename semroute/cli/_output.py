@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from semroute.errors import SemrouteError
+from semroute._files import check_place
+from semroute.errors import ConfigError, SemrouteError
 
 T = TypeVar("T")
 
@@ -31,6 +33,23 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 class UsageError(SemrouteError):
     """The command was called wrongly, or a file that it was given is wrong: exit status 2."""
+
+
+def there(path: Path) -> Path:
+    """Return the path of a file that a command reads; raises UsageError where there is none."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: name a file")
+    if not path.exists():
+        raise UsageError(f"there is no file {path}")
+    return path
+
+
+def check_out(path: Path, option: str = "--out: ") -> None:
+    """Raise UsageError where nothing could be written at a path, before the long work; folders may be missing."""
+    try:
+        check_place(path)
+    except ConfigError as error:
+        raise UsageError(f"{option}{error}") from error
 
 
 def page() -> Console:

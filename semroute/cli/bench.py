@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.table import Table
 
+from semroute.cli._interrupts import if_interrupted
 from semroute.cli._output import JsonOption, UsageError, page, print_json, progress
+from semroute.cli._stores import check_kind
 from semroute.cli.bench_ring import ring_command
 from semroute.errors import ConfigError
 from semroute.stores.urls import place_of
@@ -37,6 +39,7 @@ def options() -> None:
 
 
 @app.command()
+@if_interrupted("nothing is kept, and the entries of the benchmark are removed: the same call begins anew")
 def lookup(
     stores: Annotated[
         list[str] | None,
@@ -75,6 +78,7 @@ def _measure(stores: Sequence[str], entries: int, clients: int, seconds: float) 
         targets = list(stores) if stores else [f"sqlite:///{Path(folder) / 'answers.db'}"]
         tenant = f"semroute-bench-{os.getpid()}" if stores else None
         with _usage_errors():
+            check_kind(stores)
             cache = SemanticCache(*targets)
         in_memory = any(target.startswith("memory:") for target in targets)
         plan = Plan(

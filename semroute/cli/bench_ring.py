@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.table import Table
 
+from semroute.cli._interrupts import if_interrupted
 from semroute.cli._output import JsonOption, page, print_json, waiting
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ _WIDTH: Final = 40
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 
 
+@if_interrupted("nothing is kept: the same call begins anew")
 def ring_command(
     shards: Annotated[int, typer.Option("--shards", metavar="N", min=1, max=64, help="Shards before one comes.")] = 5,
     keys: Annotated[int, typer.Option("--keys", metavar="K", min=1_000, max=5_000_000)] = 100_000,

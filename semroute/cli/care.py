@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from semroute.cli._interrupts import if_interrupted
 from semroute.cli._output import JsonOption, StoreOption, UsageError, page, print_json
 from semroute.cli._stores import opened, places_of
 from semroute.errors import StoreError
@@ -42,6 +43,7 @@ def stats_command(store: StoreOption = None, as_json: JsonOption = False) -> Non
     )
 
 
+@if_interrupted("some answers may be removed already: the same call removes the rest")
 def invalidate_command(
     store: StoreOption = None,
     tenant: Annotated[str | None, typer.Option(help="Answers of this tenant.")] = None,
@@ -60,7 +62,9 @@ def invalidate_command(
     named = {"tenant": tenant, "namespace": namespace, "user": user, "tag": tag, "entry": entry}
     age = None if older_than is None else parse_duration(older_than)
     is_narrowed = age is not None or any(value is not None for value in named.values())
-    if everything == is_narrowed:
+    if everything and is_narrowed:
+        raise UsageError("--all removes everything: give it alone, or leave it out and name what to remove")
+    if not everything and not is_narrowed:
         raise UsageError("name what to remove (--tenant, --namespace, --user, --tag, --entry, --older-than), or --all")
     with opened(store) as cache:
         if everything and not yes:

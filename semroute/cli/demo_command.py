@@ -37,8 +37,9 @@ DemoStoreOption = Annotated[
 def demo_command(store: DemoStoreOption = None, model: ModelOption = STAND_IN, as_json: JsonOption = False) -> None:
     """Replay a support desk's day: what is saved, how fast, and which look-alikes are refused.
 
-    A stand-in model answers, with a stated price and latency; --model openai:gpt-4o-mini asks a real one. The store
-    is a fresh temporary one unless --store names another; `--store redis` plays on a ring of local Redis servers.
+    Two stand-in models answer, with stated prices and latencies, and a router chooses between them for requests that
+    leave the model open; --model openai:gpt-4o-mini asks a real one instead. The store is a fresh temporary one unless
+    --store names another; `--store redis` plays on a ring of local Redis servers.
     """
     replayed = played(store, model)
     if as_json:

@@ -10,8 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from semroute.cli.demo_routing import routing_of, usd
 from semroute.cli.sightings import sightings, telling_examples
-from semroute.cli.stand_in import TERMS
 
 if TYPE_CHECKING:
     from semroute.cli.plain_cosine import CosineHit
@@ -45,7 +45,8 @@ _KINDS = {
 def screen(replayed: Replayed) -> RenderableType:
     """Lay the whole screen out."""
     report = replayed.report
-    return Group(_headline(report), _figures(report), _notes(replayed), _traps(report), Text(), _cosine(report))
+    parts = (routing_of(replayed), _traps(report), _cosine(report))
+    return Group(_headline(report), _figures(report), *(line for part in parts for line in (Text(), part)))
 
 
 def _headline(report: ReplayReport) -> Panel:
@@ -58,10 +59,10 @@ def _headline(report: ReplayReport) -> Panel:
 
 
 def _figures(report: ReplayReport) -> Table:
-    usd, seconds = report.saved_usd, report.saved_s
+    seconds = report.saved_s
     tiles = [
         (f"{report.hit_share_of_reusable:.0%}", f"of {len(report.reusable)} reusable"),
-        ("–" if usd is None else f"${usd:.3f}", "spared"),
+        (usd(report.saved_usd), "spared by hits"),
         ("–" if seconds is None else f"{seconds:,.0f} s", "waiting spared"),
         (_ms(report.p50_ms("l1", "l1_alias")), "p50 same words"),
         (_ms(report.p50_ms("l2")), "p50 other words"),
@@ -76,18 +77,6 @@ def _figures(report: ReplayReport) -> Table:
 
 def _ms(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f} ms" if value < 10 else f"{value:.0f} ms"
-
-
-def _notes(replayed: Replayed) -> Text:
-    if replayed.terms is None:
-        return Text(f"Model: {replayed.model}; savings as its provider counted them.", style="dim")
-    stated = "; ".join(
-        f"{name} ${terms.price.input_usd_per_mtok:.2f}/${terms.price.output_usd_per_mtok:.2f} per M tokens, "
-        f"{terms.first_token_s:g} s + {terms.output_tokens_per_s:g} tokens/s"
-        for name, terms in TERMS.items()
-    )
-    counted = "estimated (characters / 4)" if replayed.tokens_estimated else "tiktoken's"
-    return Text(f"A stand-in model answers and states: {stated}. Token counts: {counted}.\n", style="dim")
 
 
 def _traps(report: ReplayReport) -> Table:

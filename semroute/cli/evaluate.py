@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.table import Table
 
-from semroute.cli._output import JsonOption, UsageError, page, print_json, progress
+from semroute.cli._interrupts import if_interrupted
+from semroute.cli._output import JsonOption, UsageError, page, print_json, progress, there
 from semroute.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 app = typer.Typer(help="Measure the rules on labelled questions.", no_args_is_help=True)
 
+_NOTHING_KEPT = "nothing was measured to the end, and nothing is kept: the same call begins anew"
 DEFAULT_MAX_ERRORS = (0.005, 0.01, 0.02, 0.03, 0.05)
 
 
@@ -34,7 +36,7 @@ class InsertWhen(StrEnum):
     MISS = "miss"
 
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="CSV, CSV.gz, JSONL or JSONL.gz.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="CSV, CSV.gz, JSONL or JSONL.gz.", callback=there)]
 PolicyOption = Annotated[
     str | None,
     typer.Option(
@@ -49,6 +51,7 @@ LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", help="T
 
 
 @app.command()
+@if_interrupted(_NOTHING_KEPT)
 def pairs(
     file: FileArgument,
     q1: Annotated[str, typer.Option("--q1", metavar="C", help="Column of the question that is stored.")],
@@ -93,6 +96,7 @@ def pairs(
 
 
 @app.command()
+@if_interrupted(_NOTHING_KEPT)
 def conversations(
     file: FileArgument,
     turns: Annotated[
@@ -139,6 +143,7 @@ def conversations(
 
 
 @app.command()
+@if_interrupted(_NOTHING_KEPT)
 def stream(
     file: FileArgument,
     text: Annotated[str, typer.Option("--text", metavar="C", help="Column of the question.")],

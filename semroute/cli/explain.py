@@ -15,7 +15,7 @@ from semroute.cli._output import JsonOption, StoreOption, page, print_json
 from semroute.cli._stores import opened
 from semroute.cli.evaluate import VerifierOption
 from semroute.entry import Candidate
-from semroute.request import Digests
+from semroute.request import Digests, fold
 from semroute.result import Nearest, Verdict
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from semroute.request import Request
 
 _ELSEWHERE = 3
+_IN_THE_APP = (
+    "The calls of an application carry its model, settings and history. Explain one from inside the app, with its own "
+    "cache and model: SemrouteCache.explain(model, question) in LangChain, else SemanticCache.explain(request)."
+)
 _COLOURS = {"l1": "green", "l1_alias": "green", "l2": "green", "miss": "yellow", "bypass": "cyan"}
 
 
@@ -39,6 +43,36 @@ class Explained:
     question: str
     trace: Trace
     elsewhere: tuple[Nearest, ...]
+    namesakes: int = 0
+    """Entries of the very same words under another scope or system prompt, of which nothing else is told."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another context holds an answer that would do here."""
+        threshold = self.trace.explanation.threshold
+        return any(_would_do(self.question, nearest, threshold) for nearest in self.elsewhere)
+
+    @property
+    def reason(self) -> str:
+        """Return the reason of the lookup, or that what it looked for lies in other contexts."""
+        if self.is_elsewhere:
+            return "stored for another model, settings or history only"
+        return self.trace.explanation.reason
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """Say how to reach what lies elsewhere, a sentence each."""
+        told = []
+        if self.namesakes:
+            entries = (
+                "1 entry of these very words lies"
+                if self.namesakes == 1
+                else (f"{self.namesakes:,} entries of these very words lie")
+            )
+            told.append(
+                f"{entries} under another scope or system prompt: name it with --system, --tenant, --namespace, --user."
+            )
+        return (*told, _IN_THE_APP) if self.is_elsewhere or self.namesakes else ()
 
     def as_dict(self) -> dict[str, JSON]:
         """Return the object that `--json` prints."""
@@ -50,6 +84,8 @@ class Explained:
             "steps": [{"name": step.name, "outcome": step.outcome, "ms": step.ms} for step in self.trace.steps],
             "candidates": [_candidate(nearest) for nearest in explanation.considered],
             "other_contexts": [_candidate(nearest) for nearest in self.elsewhere],
+            "other_places": self.namesakes,
+            "advice": list(self.advice),
             "failures": list(explanation.failures),
         }
 
@@ -78,14 +114,20 @@ def explain(cache: SemanticCache, request: Request) -> Explained:
     """Rehearse a lookup; raises StoreError or ConfigError where the store cannot be opened."""
     trace = cache.explain(request)
     found_nothing = trace.explanation.tier == "miss" and not trace.explanation.considered
-    elsewhere = _elsewhere(cache, request) if found_nothing else ()
-    return Explained(request.query, trace, elsewhere)
-
-
-def _elsewhere(cache: SemanticCache, request: Request) -> tuple[Nearest, ...]:
-    """Compare a question with those of the same scope and system prompt in other contexts, nearest first."""
+    if not found_nothing:
+        return Explained(request.query, trace, ())
     address = Digests(cache.store.open(), cache.settings.strip).address(request)
-    entries = [entry for entry in cache.store.scan() if entry.address.shard == address.shard]
+    words, entries, namesakes = fold(request.query), [], 0
+    for entry in cache.store.scan():
+        if entry.address.shard == address.shard:
+            entries.append(entry)
+        else:
+            namesakes += fold(entry.query) == words
+    return Explained(request.query, trace, _elsewhere(cache, request, entries), namesakes)
+
+
+def _elsewhere(cache: SemanticCache, request: Request, entries: list[Entry]) -> tuple[Nearest, ...]:
+    """Compare a question with those of the same scope and system prompt in other contexts, nearest first."""
     if not entries or not cache.embedder.fits(request.query):
         return ()
     vector, identity = cache.embedder.embed([request.query])[0], cache.embedder.identity
@@ -108,6 +150,13 @@ def _judged(cache: SemanticCache, request: Request, entry: Entry, similarity: fl
     return Nearest(candidate.id, candidate.query, similarity, tuple(verdicts))
 
 
+def _would_do(question: str, nearest: Nearest, threshold: float | None) -> bool:
+    if fold(nearest.query) == fold(question):
+        return True
+    is_near = threshold is not None and nearest.similarity >= threshold
+    return is_near and all(verdict.passed for verdict in nearest.verdicts)
+
+
 def _candidate(nearest: Nearest) -> dict[str, JSON]:
     return {
         "id": nearest.id,
@@ -127,11 +176,11 @@ def _page(explained: Explained) -> Group:
         title = "asked with another model, settings or history"
         parts += [_candidates(title, explained.elsewhere), Text()]
     result = Text(explanation.tier, style=f"bold {colour}")
-    reason = "stored for another model, settings or history only" if explained.elsewhere else explanation.reason
-    result.append(f"  {reason}", style="default not bold")
+    result.append(f"  {explained.reason}", style="default not bold")
     if explanation.threshold is not None:
         result.append(f"  (threshold {explanation.threshold:.2f}, {explanation.threshold_from})", style="dim not bold")
-    return Group(*parts, result)
+    advice = (Text(sentence, style="dim") for sentence in explained.advice)
+    return Group(*parts, result, *advice)
 
 
 def _steps(trace: Trace) -> Table:

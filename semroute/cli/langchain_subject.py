@@ -1,27 +1,32 @@
-"""The LangChain application of a replay: every request goes through `cached(model)`, as an application's would."""
+"""The LangChain application of a replay: every request goes through a routed or a cached model, as is usual."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_semroute import cached
+from langchain_semroute import RoutedModel, cached
 from pydantic import ConfigDict, Field
 
 from semroute.binding import scope
 from semroute.cli.replay import Reply
-from semroute.cli.stand_in import Accountant
+from semroute.cli.stand_in import ROUTED, TERMS, Accountant, catalog_of, terms_of
 from semroute.errors import ConfigError, SemrouteError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from langchain_core.runnables import Runnable
+
     from semroute.cache import SemanticCache
     from semroute.cli.stream import Row, Turn
     from semroute.result import Hit, Saved
+
+_GROUP: Final = "stand-ins"
 
 
 class Cue:
@@ -71,34 +76,48 @@ class StandInChatModel(BaseChatModel):
 
 
 class StandInSubject:
-    """Asks stand-in models, one for each model name of the stream."""
+    """Asks stand-in models: the router's choice for requests that leave it open, else the one that is named.
+
+    The choice is within one route group. A model that the stream names gets exactly those requests, and shares no
+    answer with the group.
+    """
 
     def __init__(self, cache: SemanticCache, accountant: Accountant) -> None:
         self._cache = cache
         self._cue = Cue(accountant)
-        self._models: dict[str, BaseChatModel] = {}
+        models = {name: StandInChatModel(model_name=name, cue=self._cue) for name in TERMS}
+        self._routed = RoutedModel(models, cache=cache, catalog=catalog_of(), group=_GROUP)
+        self._others: dict[str, BaseChatModel] = {}
 
     def ask(self, row: Row) -> Reply:
         """Ask for the row's answer, through LangChain and the cache."""
         model = self._model(row.model)
         self._cue.row, self._cue.spent_s = row, 0.0
         with scope(tenant=row.tenant):
-            message = model.invoke(messages_of(row))
+            message: AIMessage = model.invoke(messages_of(row))
         return Reply(message.text, self._cue.spent_s)
 
     def saved_by(self, row: Row, hit: Hit) -> Saved | None:
-        """Return what the stand-in states that this call would have cost."""
-        return self._cue.accountant.saved(row)
+        """Return what the first call had cost, and how long the stand-in that made it states that it took."""
+        told, answer = hit.explanation.saved, hit.answer
+        if told is None or told.usd is None or answer.usage is None or answer.model is None:
+            return self._cue.accountant.saved(row)
+        return replace(told, seconds=terms_of(answer.model).seconds(answer.usage))
 
     def is_right(self, row: Row, text: str) -> bool:
         """Compare with the one answer that the stand-in gives."""
         return text == row.answer_text
 
-    def _model(self, name: str) -> BaseChatModel:
-        if name not in self._models:
+    def _model(self, name: str) -> Runnable[LanguageModelInput, Any]:
+        """Return what answers the requests that name a model; one that is in no catalogue is asked without a router."""
+        if name == ROUTED:
+            return self._routed
+        if name in TERMS:
+            return self._routed.bind(model=name)
+        if name not in self._others:
             stand_in = StandInChatModel(model_name=name, cue=self._cue)
-            self._models[name] = cached(stand_in, cache=self._cache)
-        return self._models[name]
+            self._others[name] = cached(stand_in, cache=self._cache)
+        return self._others[name]
 
 
 class RealSubject:

@@ -8,9 +8,11 @@ import typer
 from typer.core import TyperGroup
 
 from semroute import __version__
-from semroute.cli import bench, care, evaluate, ring, transfer, verifier
+from semroute.cli import bench, care, evaluate, ring, router, transfer, verifier
+from semroute.cli._interrupts import STATUS, Interrupted
 from semroute.cli._output import UsageError, side
 from semroute.cli.demo_command import demo_command
+from semroute.cli.evaluate_router import router_command
 from semroute.cli.explain import explain_command
 from semroute.cli.replay_command import replay_command
 from semroute.cli.review import review_command
@@ -20,15 +22,22 @@ from semroute.errors import SemrouteError
 
 
 class Commands(TyperGroup):
-    """The commands; an error that a person can act on is told in one sentence, without a traceback."""
+    """The commands; an error that a person can act on, or Ctrl-C, is told in one sentence, without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except SemrouteError as error:
-            # Plain text: square brackets of a message must not be read as markup, nor :ID: as an emoji.
-            side().print(f"semroute: {error}", style="red", markup=False, emoji=False, soft_wrap=True)
+            _complain(str(error))
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
+        except (Interrupted, KeyboardInterrupt) as stopped:
+            _complain(f"stopped; {stopped}" if isinstance(stopped, Interrupted) else "stopped before it was done")
+            raise typer.Exit(STATUS) from None
+
+
+def _complain(sentence: str) -> None:
+    # Plain text: square brackets of a message must not be read as markup, nor :ID: as an emoji.
+    side().print(f"semroute: {sentence}", style="red", markup=False, emoji=False, soft_wrap=True)
 
 
 app = typer.Typer(
@@ -54,6 +63,8 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(ring.app, name="ring")
 app.add_typer(verifier.app, name="verifier")
+app.add_typer(router.app, name="router")
+evaluate.app.command("router")(router_command)
 
 
 def _print_version(wanted: bool) -> None:

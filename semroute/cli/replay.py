@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from semroute.cli.plain_cosine import PlainCosine
-from semroute.cli.report import Outcome, ReplayReport, Served
+from semroute.cli.report import UNNAMED, ModelCall, Outcome, ReplayReport, Served
 from semroute.cli.stream import Row, reusable_flags
 from semroute.result import Hit, Stored
-from semroute.telemetry import Event, LookupEvent, UpdateEvent
+from semroute.telemetry import CallEvent, Event, LookupEvent, UpdateEvent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,26 +48,38 @@ class Subject(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """What the cache said of one call."""
+
+    lookup: Lookup | None = None
+    stored: str | None = None
+    """The entry that was made of the answer."""
+    call: ModelCall | None = None
+    """The model that had to answer."""
+
+
 class Witness:
     """A listener that notes what the cache says of the call under way: give it to the cache that is replayed."""
 
     def __init__(self) -> None:
-        self._lookup: Lookup | None = None
-        self._stored: str | None = None
+        self._seen = Witnessed()
 
     def on(self, event: Event) -> None:
         match event:
             case LookupEvent(result):
-                self._lookup = result
+                self._seen = dataclasses.replace(self._seen, lookup=result)
             case UpdateEvent(Stored(entry_id)):
-                self._stored = entry_id
+                self._seen = dataclasses.replace(self._seen, stored=entry_id)
+            case CallEvent(request, answer):
+                model = UNNAMED if answer.model is None else answer.model
+                self._seen = dataclasses.replace(self._seen, call=ModelCall(model, request.is_routed))
             case _:
                 pass
 
-    def take(self) -> tuple[Lookup | None, str | None]:
-        """Return the last lookup, and the entry that was stored since the last call, and forget both."""
-        seen = self._lookup, self._stored
-        self._lookup = self._stored = None
+    def take(self) -> Witnessed:
+        """Return what was seen since the last call of this, and forget it."""
+        seen, self._seen = self._seen, Witnessed()
         return seen
 
 
@@ -90,19 +103,20 @@ class Replay:
         began = time.perf_counter()
         reply = self._subject.ask(row)
         call_s = time.perf_counter() - began
-        result, stored = self._witness.take()
-        if stored is not None:
-            self._owners[stored] = position
-        hit = result if isinstance(result, Hit) else None
+        seen = self._witness.take()
+        if seen.stored is not None:
+            self._owners[seen.stored] = position
+        hit = seen.lookup if isinstance(seen.lookup, Hit) else None
         served = None if hit is None else self._served(row, hit, reply)
         return Outcome(
             position=position,
             row=row,
             is_reusable=is_reusable,
-            explanation=None if result is None else result.explanation,
+            explanation=None if seen.lookup is None else seen.lookup.explanation,
             served=served,
             saved=None if hit is None or served is None or served.is_wrong else self._subject.saved_by(row, hit),
             cache_s=max(0.0, call_s - reply.model_s),
+            call=seen.call,
         )
 
     def _served(self, row: Row, hit: Hit, reply: Reply) -> Served:
@@ -123,7 +137,8 @@ def replay(
 ) -> ReplayReport:
     """Replay a stream, and the same stream through a plain cosine cache on the same vectors.
 
-    `witness` must be among the listeners of `cache`; `track` may show progress. Raises EmbedderError.
+    `witness` must be among the listeners of `cache`, which is a fresh one; `track` may show progress. Raises
+    EmbedderError.
     """
     outcomes = tuple(track(Replay(rows, subject, witness).run()))
     vectors = embed_all(cache.embedder, [row.query for row in rows])
@@ -132,6 +147,7 @@ def replay(
         guards=cache.rules.guards,
         cosine=tuple(PlainCosine().replay(rows, vectors)),
         cosine_isolated=tuple(PlainCosine(is_isolated=True).replay(rows, vectors)),
+        costs=cache.ledger.total(),
     )
 
 

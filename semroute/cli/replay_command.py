@@ -15,8 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from semroute.cli._interrupts import if_interrupted
 from semroute.cli._models import chat_model, check_model_name
-from semroute.cli._output import JsonOption, StoreOption, page, print_json, progress, waiting
+from semroute.cli._output import JsonOption, StoreOption, page, print_json, progress, there, waiting
+from semroute.cli._stores import check_kind
 from semroute.cli.replay import Subject, Witness, replay
 from semroute.cli.stream import Stream, read_stream
 from semroute.errors import MissingExtra
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from semroute.cache import SemanticCache
     from semroute.cli.report import Outcome, ReplayReport
     from semroute.entry import JSON
+    from semroute.router import Router
+    from semroute.router.catalog import ModelCatalog
 
 STAND_IN = "stand-in"
 _EMBED_DEADLINE_S = 30.0
@@ -33,9 +37,15 @@ _EMBED_DEADLINE_S = 30.0
 
 ModelOption = Annotated[
     str,
-    typer.Option("--model", metavar="MODEL", help="'stand-in', or a real model as PROVIDER:NAME (openai:gpt-4o-mini)."),
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="'stand-in' (two, and a router), or a real one: PROVIDER:NAME (openai:gpt-4o-mini).",
+    ),
 ]
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A labelled stream: JSONL, one request a line.")]
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A labelled stream: JSONL, one request a line.", callback=there)
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +77,12 @@ def replay_command(
 ) -> None:
     """Replay a labelled stream and score every answer.
 
-    Each line of FILE is an object with tenant, system, history, query, answer_class, trap and model. The store is a
-    fresh temporary one unless --store names another.
+    Each line of FILE is an object with tenant, system, history, query, answer_class, trap and model. A stand-in model
+    answers: the one that is named, or for "small", as for a line without a model, the one that the router chooses.
+    The store is a fresh temporary one unless --store names another.
     """
-    replayed = run(read_stream(file), store, model)
+    with if_interrupted(_kept(store)):
+        replayed = run(read_stream(file), store, model)
     if as_json:
         print_json(replayed.as_dict())
     else:
@@ -82,7 +94,7 @@ def run(stream: Stream, stores: Sequence[str] | None, model: str) -> Replayed:
     if model != STAND_IN:
         check_model_name(model)
     witness = Witness()
-    with _cache(stores, witness) as cache:
+    with _cache(stores, witness, stream, model) as cache:
         subject, tokens_estimated = _subject(cache, model)
         with waiting("Loading the embedding model (the first run on a machine prepares it) …"):
             cache.preload()
@@ -103,15 +115,45 @@ def run(stream: Stream, stores: Sequence[str] | None, model: str) -> Replayed:
     )
 
 
+def _kept(stores: Sequence[str] | None) -> str:
+    """Say what is kept of a replay that was stopped."""
+    if not stores:
+        return "nothing is kept, since its store was a temporary one: the same call begins anew"
+    return f"what was stored up to then stays in {', '.join(map(place_of, stores))}: the same call begins anew"
+
+
 @contextmanager
-def _cache(stores: Sequence[str] | None, witness: Witness) -> Iterator[SemanticCache]:
+def _cache(stores: Sequence[str] | None, witness: Witness, stream: Stream, model: str) -> Iterator[SemanticCache]:
     from semroute.cache import SemanticCache
 
+    check_kind(stores)
+    routing = _routing(stream) if model == STAND_IN else _Routing()
     with tempfile.TemporaryDirectory(prefix="semroute-") as folder:
         places = stores if stores else [str(Path(folder) / "answers.db")]
         # Written before the next request is asked, so that what is stored can be told apart by request.
-        with SemanticCache(*places, listeners=[witness], write="now", embed_deadline_s=_EMBED_DEADLINE_S) as cache:
+        with SemanticCache(
+            *places,
+            router=routing.router,
+            prices=routing.prices,
+            listeners=[witness],
+            write="now",
+            embed_deadline_s=_EMBED_DEADLINE_S,
+        ) as cache:
             yield cache
+
+
+@dataclass(frozen=True, slots=True)
+class _Routing:
+    """Who chooses the model, and what each costs; a real model is asked as it is, without prices of ours."""
+
+    router: Router | None = None
+    prices: ModelCatalog | None = None
+
+
+def _routing(stream: Stream) -> _Routing:
+    from semroute.cli.stand_in import catalog_of, router_of_stand_ins
+
+    return _Routing(router_of_stand_ins(), catalog_of(_models(stream)))
 
 
 def _subject(cache: SemanticCache, model: str) -> tuple[Subject, bool]:
@@ -132,7 +174,14 @@ def _subject(cache: SemanticCache, model: str) -> tuple[Subject, bool]:
 def _terms(stream: Stream) -> dict[str, JSON]:
     from semroute.cli.stand_in import terms_of
 
-    return {name: terms_of(name).as_dict() for name in sorted({row.model for row in stream.rows})}
+    return {name: terms_of(name).as_dict() for name in _models(stream)}
+
+
+def _models(stream: Stream) -> list[str]:
+    """Return the names of the stand-ins, and of the other models that a stream names."""
+    from semroute.cli.stand_in import TERMS
+
+    return sorted({*TERMS, *(row.model for row in stream.rows)})
 
 
 def _page(replayed: Replayed) -> Group:
@@ -152,7 +201,23 @@ def _page(replayed: Replayed) -> Group:
     for kind, counts in report.by_kind().items():
         figures = (counts.requests, counts.reusable, counts.hits, counts.wrong_hits)
         kinds.add_row(kind, *(str(figure) for figure in figures))
-    return Group(head, plain, "", kinds, *(_wrong(outcome) for outcome in report.wrong))
+    return Group(head, plain, escape(_calls(replayed)), "", kinds, *(_wrong(outcome) for outcome in report.wrong))
+
+
+def _calls(replayed: Replayed) -> str:
+    """Say which models were called, and for stand-ins what that cost and spared."""
+    from semroute.cli.demo_routing import usd
+
+    report = replayed.report
+    shares = ", ".join(f"{name} {count}" for name, count in report.calls_by_model.items())
+    calls = f"{len(report.calls)} model calls{f' ({shares})' if shares else ''}"
+    if replayed.terms is None:
+        return f"{calls}."
+    return (
+        f"{calls}, {usd(report.spent_usd)} spent. Spared: {usd(report.saved_usd)} by hits, "
+        f"{usd(report.saved_by_routing_usd)} by routing, held against the strongest model for all of the "
+        f"{report.routed_calls} calls that the router chose for."
+    )
 
 
 def _wrong(outcome: Outcome) -> Text:

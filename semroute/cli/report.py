@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from semroute.cli.plain_cosine import CosineHit
     from semroute.cli.stream import Row
     from semroute.entry import JSON
     from semroute.guards import Guard
+    from semroute.ledger import Costs
     from semroute.result import Explanation, Saved
+
+UNNAMED: Final = "(unnamed)"
+"""Stands for models whose answers do not say which one they came from."""
+_BUCKETS: Final = 10
+"""Of equal width, between confidences of 0 and 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """A model's answer to a request that the cache could not serve."""
+
+    model: str
+    is_routed: bool
+    """Whether the router chose the model; else the application had named it, or there was only one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """How many decisions had a confidence of at least `low` and under `high`; the last bucket holds 1 too."""
+
+    low: float
+    high: float
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +64,8 @@ class Outcome:
     """What a right hit spared."""
     cache_s: float
     """How long the call took without the model's own time, as the application saw it."""
+    call: ModelCall | None = None
+    """None where no model answered, or where nothing was told of it."""
 
     @property
     def tier(self) -> str:
@@ -51,6 +78,12 @@ class Outcome:
     @property
     def is_wrong(self) -> bool:
         return self.served is not None and self.served.is_wrong
+
+    @property
+    def confidence(self) -> float | None:
+        """Return how sure the router was, or None where it was not asked, as on a hit of the exact tier."""
+        decision = None if self.explanation is None else self.explanation.decision
+        return None if decision is None else decision.confidence
 
     @property
     def kind(self) -> str:
@@ -100,6 +133,8 @@ class ReplayReport:
     """What a plain cosine cache served on the same stream."""
     cosine_isolated: tuple[CosineHit, ...]
     """The same, with a space for each tenant and system prompt."""
+    costs: Costs
+    """What the cache's ledger has added up over the replay."""
 
     @cached_property
     def hits(self) -> tuple[Outcome, ...]:
@@ -132,9 +167,43 @@ class ReplayReport:
         """Hits on entries that were in the store before; they can only be judged by their text."""
         return sum(outcome.served is not None and outcome.served.row is None for outcome in self.hits)
 
+    @cached_property
+    def calls(self) -> tuple[ModelCall, ...]:
+        return tuple(outcome.call for outcome in self.outcomes if outcome.call is not None)
+
+    @property
+    def calls_by_model(self) -> dict[str, int]:
+        """Count the calls of each model that was called, in alphabetical order."""
+        return dict(sorted(Counter(call.model for call in self.calls).items()))
+
+    @property
+    def routed_calls(self) -> int:
+        """Calls whose model the router chose."""
+        return sum(call.is_routed for call in self.calls)
+
+    @cached_property
+    def confidence(self) -> tuple[Bucket, ...]:
+        """The decisions of the router by confidence, lowest first."""
+        known = [outcome.confidence for outcome in self.outcomes if outcome.confidence is not None]
+        counts = Counter(min(int(confidence * _BUCKETS), _BUCKETS - 1) for confidence in known)
+        return tuple(Bucket(place / _BUCKETS, (place + 1) / _BUCKETS, counts[place]) for place in range(_BUCKETS))
+
+    @property
+    def spent_usd(self) -> float | None:
+        """Dollars that the calls cost, or None where none of them has a price."""
+        return None if self.costs.unpriced and not self.costs.spent_usd else self.costs.spent_usd
+
+    @property
+    def saved_by_routing_usd(self) -> float:
+        """Dollars that asking the strongest model for every routed call would have cost more; 0.0 without a router."""
+        return self.costs.saved_by_routing_usd
+
     @property
     def saved_usd(self) -> float | None:
-        """Dollars that the right hits spared, or None where no hit knows its price."""
+        """Dollars that the right hits spared: what the calls had cost whose answers were served again.
+
+        None where no hit knows its price. What routing saved is not among it.
+        """
         return _sum(outcome.saved.usd for outcome in self.hits if outcome.saved is not None)
 
     @property
@@ -199,7 +268,13 @@ class ReplayReport:
             "saved_calls": self.right_hits,
             "saved_tokens": self.saved_tokens,
             "saved_usd": self.saved_usd,
+            "saved_by_hits_usd": self.saved_usd,
+            "saved_by_routing_usd": self.saved_by_routing_usd,
+            "spent_usd": self.spent_usd,
             "saved_s": self.saved_s,
+            "models": dict(self.calls_by_model),
+            "routed_calls": self.routed_calls,
+            "confidence": [[bucket.low, bucket.high, bucket.count] for bucket in self.confidence],
             "p50_ms": {
                 "l1": self.p50_ms("l1", "l1_alias"),
                 "l2": self.p50_ms("l2"),

@@ -14,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from semroute.cli._interrupts import if_interrupted
 from semroute.cli._models import chat_model, check_model_name
-from semroute.cli._output import JsonOption, page, print_json, side
+from semroute.cli._output import JsonOption, check_out, page, print_json, side
 
 if TYPE_CHECKING:
     from semroute.entry import JSON, Answer
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from semroute.review.session import Progress as Standing
     from semroute.review.session import ReviewSession
 
-KEYS: Final = {"y": "yes", "n": "no", "s": "skip", "u": "undo", "q": "quit"}
+KEYS: Final = {"y": "yes", "n": "no", "s": "skip, ask again last", "u": "undo the last", "q": "quit, all is kept"}
 QUESTION: Final = "May the stored answer be given for the question that was asked?"
 _TURNS: Final = frozenset(["LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"])
 _MAX_SHOWN_CHARS: Final = 1_500
@@ -51,16 +52,19 @@ def review_command(
 ) -> None:
     """Label the pairs of a shadow log that tell most: may the stored answer be given for the question asked?
 
-    Answer y or n, s skips, u takes the last answer back, q ends. Every answer is kept at once, and the next review
-    goes on where this one ended. `semroute tune LABELS.csv --q1 q1 --q2 q2 --label label --weight weight` reads what
-    comes out.
+    Answer y or n; s skips the pair, which comes back after all others; u takes the last answer back; q ends. Every
+    answer is kept at once, and the next review goes on where this one ended. What comes out is read by
+    `semroute tune LABELS.csv --q1 q1 --q2 q2 --label label --weight weight`.
     """
     from semroute.config import Settings
     from semroute.review.session import ReviewSession
 
     if judge is not None:
         check_model_name(judge, "--judge")
-    with ReviewSession(Settings.load().shadow_log if log is None else log, out, n=n) as session:
+    check_out(out)
+    reviewed = ReviewSession(Settings.load().shadow_log if log is None else log, out, n=n)
+    kept = f"every answer is kept in {out}: the same call goes on where this one ended"
+    with if_interrupted(kept), reviewed as session:
         if judge is None:
             _ask_person(session, side() if as_json else page())
         else:
@@ -78,7 +82,7 @@ def review_command(
 def _ask_person(session: ReviewSession, console: Console) -> None:
     while (choice := session.current) is not None:
         console.print(screen(choice, session.progress))
-        if not _obey(session, _next_key(console), console):
+        if not _obey(session, _next_key(console, session.progress), console):
             return
 
 
@@ -99,19 +103,26 @@ def _obey(session: ReviewSession, key: str, console: Console) -> bool:
     return True
 
 
-def _next_key(console: Console) -> str:
+def _next_key(console: Console, standing: Standing) -> str:
     """Return the next key: a single one on a terminal, else the first letter of a line. No more input is a "q"."""
-    console.print(Text("  ").join(Text.assemble((key, "bold"), f" {word}") for key, word in KEYS.items()), end=" > ")
+    keys = Text("  ").join(Text.assemble((key, "bold"), f" {word}") for key, word in KEYS.items())
+    console.print(keys, Text(f"· {_left(standing)}", style="dim"), end=" > ", soft_wrap=True)
     try:
         if not sys.stdin.isatty():
             line = sys.stdin.readline()
             return line.strip().lower()[:1] if line else "q"
         key = typer.getchar()
-    except (KeyboardInterrupt, EOFError):
+    except EOFError:
         return "q"
     finally:
         console.print()
     return key.lower()
+
+
+def _left(standing: Standing) -> str:
+    """Say how many are to go, and which of them were skipped."""
+    skipped = f", {standing.skipped:,} of them skipped" if standing.skipped else ""
+    return f"{standing.left:,} left{skipped}"
 
 
 def screen(choice: Choice, standing: Standing) -> Group:

@@ -15,8 +15,9 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from semroute.cli._interrupts import if_interrupted
 from semroute.cli._output import JsonOption, UsageError, page, print_json, side
-from semroute.cli._stores import check_there
+from semroute.cli._stores import check_kind, check_there
 from semroute.cli.bench_ring import bar
 from semroute.cli.care import readable
 from semroute.config import Settings
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look after stores that are the shards of one ring.", no_args_is_help=True)
 
 _WIDTH: Final = 24
+_ABOUT_SHARES: Final = (
+    "share: of the ring. The answers of one scope and system prompt lie together: few prompts spread unevenly."
+)
 
 StoresOption = Annotated[
     list[str] | None,
@@ -83,13 +87,14 @@ def status(stores: StoresOption = None, replicas: ReplicasOption = None, as_json
 
     with _opened(stores, replicas) as store:
         shards = read_status(store)
-        members, disagreement = store.members, store.disagreement
+        members, disagreement, replacements = store.members, store.disagreement, list(store.replacements)
     if as_json:
         print_json(
             {
                 "epoch": None if members is None else members.epoch,
                 "is_moving": members is not None and bool(members.former),
                 "disagreement": disagreement or None,
+                "replacements": replacements,
                 "shards": [asdict(shard) for shard in shards],
             }
         )
@@ -97,6 +102,8 @@ def status(stores: StoresOption = None, replicas: ReplicasOption = None, as_json
         _print_status(shards)
         if members is not None and members.former:
             page().print("Entries may still lie where the former list put them: `semroute ring rebalance` moves them.")
+        for told in replacements:
+            page().print(Text(told, style="yellow"), soft_wrap=True)
         if disagreement:
             page().print(Text(disagreement, style="red"), soft_wrap=True)
     if disagreement or any(shard.error for shard in shards):
@@ -104,6 +111,7 @@ def status(stores: StoresOption = None, replicas: ReplicasOption = None, as_json
 
 
 @app.command()
+@if_interrupted("some shards may have the new list already: the same call gives it to all")
 def adopt(
     stores: StoresOption = None,
     weight: WeightsOption = None,
@@ -127,6 +135,7 @@ def adopt(
 
 
 @app.command()
+@if_interrupted("what was moved lies where it belongs, and nothing is lost: the same call goes on")
 def rebalance(
     stores: StoresOption = None,
     leaving: Annotated[
@@ -145,7 +154,7 @@ def rebalance(
     """
     from semroute.stores.rebalance import rebalance as steps
 
-    if rate is not None and rate <= 0:
+    if rate is not None and not rate > 0:
         raise UsageError(f"--rate takes more than 0 entries a second, not {rate:g}")
     settings = Settings.load()
     with _opened(stores, replicas) as store:
@@ -165,9 +174,10 @@ def _opened(urls: Sequence[str] | None, replicas: int | None, *, may_be_new: boo
     named = tuple(urls) if urls else settings.stores
     if not named:
         raise UsageError("name the shards of the ring: --store URL for each, or a list in SEMROUTE_STORE")
-    if urls and not may_be_new:
-        check_there(urls)
     try:
+        if urls and not may_be_new:
+            check_there(urls)
+        check_kind(urls)
         store = _ring_of(named, settings, settings.replicas if replicas is None else replicas)
     except ConfigError as error:
         raise UsageError(str(error)) from error
@@ -277,6 +287,8 @@ def _print_status(shards: Sequence[ShardStatus]) -> None:
         )
     console = page()
     console.print(table)
+    if sum(shard.keys or 0 for shard in shards):
+        console.print(_ABOUT_SHARES, style="dim", soft_wrap=True)
     for shard in shards:
         if shard.error:
             console.print(Text(f"{shard.name}: {shard.error}", style="red"), soft_wrap=True)

@@ -44,7 +44,7 @@ def read_status(store: ShardedStore, *, clock: Callable[[], float] = time.perf_c
     for health in store.health():
         name = health.name
         on_list = name in store.ring
-        error = away.get(name, "" if on_list else "it is not on the list of the ring")
+        error = away.get(name, "" if on_list else "it is not on the list of the ring").removeprefix(f"{name}: ")
         size: Any = None
         latency_ms = None
         if name not in away:

@@ -1,20 +1,26 @@
-"""A stand-in model for replays: it answers from the stream, and states what its calls cost and take."""
+"""Stand-in models for replays: they answer from the stream, and state what their calls cost and take."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from semroute.entry import Usage
 from semroute.prices import Price
 from semroute.result import Saved
+from semroute.router.catalog import CatalogModel, ModelCatalog
+from semroute.router.learned import SHIPPED, LearnedRouter
+from semroute.router.rules import RuleRouter
 
 if TYPE_CHECKING:
     from semroute.cli.stream import Row
     from semroute.cli.tokens import TokenCounter
     from semroute.entry import JSON
+    from semroute.router import Router
 
+ROUTED: Final = "small"
+"""What a stream's requests name that leave the choice of the model to the router; it is what they name by default."""
 TOKENS_A_MESSAGE = 4
 """What a chat format adds to each message."""
 
@@ -26,6 +32,7 @@ class Terms:
     price: Price
     first_token_s: float
     output_tokens_per_s: float
+    tier: int = 1
 
     def seconds(self, usage: Usage) -> float:
         """Return how long such a call takes."""
@@ -33,6 +40,7 @@ class Terms:
 
     def as_dict(self) -> dict[str, JSON]:
         return {
+            "tier": self.tier,
             "input_usd_per_mtok": self.price.input_usd_per_mtok,
             "output_usd_per_mtok": self.price.output_usd_per_mtok,
             "first_token_s": self.first_token_s,
@@ -42,7 +50,7 @@ class Terms:
 
 TERMS: Mapping[str, Terms] = {
     "small": Terms(Price(0.15, 0.60), first_token_s=0.4, output_tokens_per_s=80.0),
-    "large": Terms(Price(2.50, 10.00), first_token_s=0.7, output_tokens_per_s=50.0),
+    "large": Terms(Price(2.50, 10.00), first_token_s=0.7, output_tokens_per_s=50.0, tier=2),
 }
 """Made up to be ordinary: the list prices and speeds of a small and a large hosted model."""
 
@@ -50,6 +58,17 @@ TERMS: Mapping[str, Terms] = {
 def terms_of(model: str) -> Terms:
     """Return the terms of a model of the stream; one that is neither counts as small, so that no saving is inflated."""
     return TERMS.get(model, TERMS["small"])
+
+
+def catalog_of(models: Iterable[str] = TERMS) -> ModelCatalog:
+    """Return the catalogue of the models of a stream: the two stand-ins, or whatever it names."""
+    terms = {name: terms_of(name) for name in sorted(set(models))}
+    return ModelCatalog(tuple(CatalogModel(name, each.tier, each.price) for name, each in terms.items()))
+
+
+def router_of_stand_ins() -> Router:
+    """Return the router that chooses between the stand-ins: the learned one, or the rules where none ships."""
+    return LearnedRouter(catalog_of()) if SHIPPED.is_file() else RuleRouter()
 
 
 @dataclass(slots=True)

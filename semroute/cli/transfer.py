@@ -6,7 +6,6 @@ import base64
 import binascii
 import gzip
 import json
-import os
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -17,8 +16,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Final, cast
 import numpy as np
 import typer
 
-from semroute.cli._output import JsonOption, StoreOption, UsageError, page, print_json, progress
-from semroute.cli._stores import opened
+from semroute._files import replacement
+from semroute.cli._interrupts import if_interrupted
+from semroute.cli._output import JsonOption, StoreOption, UsageError, check_out, page, print_json, progress, there
+from semroute.cli._stores import check_kind, opened
 from semroute.codec import decode_answer, encode_answer
 from semroute.entry import Address, Entry
 from semroute.errors import ConfigError, StoreError
@@ -55,7 +56,9 @@ def export_command(file: FileArgument, store: StoreOption = None, as_json: JsonO
     The file holds questions, answers and vectors, and the key that the store's digests are made with: keep it as safe
     as the store. Aliases are left out; they come back with the next hit by meaning.
     """
-    with opened(store) as cache:
+    check_out(file, "")
+    kept = f"{file} was not written, or is what it was before: the same call begins anew"
+    with if_interrupted(kept), opened(store) as cache:
         count = _export(cache.store, file)
     if as_json:
         print_json({"exported": count, "file": str(file)})
@@ -74,9 +77,10 @@ def import_command(
     """
     from semroute.cache import SemanticCache
 
-    if not file.is_file():
-        raise UsageError(f"there is no file {file}")
-    with SemanticCache(*([] if stores is None else stores), write="now") as cache:
+    there(file)
+    check_kind(stores)
+    kept = "what was imported up to then is kept: the same call passes over it and goes on"
+    with if_interrupted(kept), SemanticCache(*([] if stores is None else stores), write="now") as cache:
         result = _import(cache.store, file)
     if as_json:
         print_json(asdict(result))
@@ -92,19 +96,15 @@ def _export(store: Store, file: Path) -> int:
     total = store.size().entries if isinstance(store, Sizing) else 0
     epoch = max(shard.epochs(after=_NOTHING_IS_LATER).epoch for shard in _shards(store))
     header = {"format": _FORMAT, "v": _VERSION, "digest_key": key.hex(), "epoch": epoch, "entries": total}
-    partial = file.with_name(f"{file.name}.partial")
     count = 0
     try:
-        with _writing(partial, file) as lines:
+        with replacement(file, mode=0o600) as fresh, _opened_as(fresh, file, "w") as lines:
             lines.write(json.dumps(header) + "\n")
             for entry in progress(store.scan(), "exporting", total):
                 lines.write(json.dumps(_row(entry), separators=(",", ":")) + "\n")
                 count += 1
-        partial.replace(file)
     except OSError as error:
         raise UsageError(f"{file} could not be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return count
 
 
@@ -212,12 +212,6 @@ def _entry(row: dict[str, Any], file: Path) -> Entry:
         )
     except (KeyError, TypeError, ValueError, StoreError, binascii.Error) as error:
         raise UsageError(f"{file} holds a damaged entry ({row.get('exact')!r}): {error!r}") from error
-
-
-def _writing(partial: Path, file: Path) -> IO[str]:
-    partial.unlink(missing_ok=True)
-    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    return _opened_as(partial, file, "w")
 
 
 def _opened_as(path: Path, named: Path, mode: str) -> IO[str]:

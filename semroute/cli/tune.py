@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.table import Table
 
-from semroute.cli._output import JsonOption, page, print_json, progress, waiting
+from semroute.cli._interrupts import if_interrupted
+from semroute.cli._output import JsonOption, check_out, page, print_json, progress, waiting
 from semroute.cli.evaluate import FileArgument, VerifierOption, usage_errors
-from semroute.errors import ConfigError
 
 if TYPE_CHECKING:
     from semroute.evaluation.tables import Texts
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from semroute.tuning.tune import CannotPromise, Tuning
 
 
+_BOUNDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3)
+"""Bounds on the error rate that may be advised."""
+
+
+@if_interrupted("no policy was written, and what was there before is there still: the same call begins anew")
 def tune_command(
     file: FileArgument,
     q1: Annotated[str, typer.Option("--q1", metavar="C", help="Column of the question that is stored.")],
@@ -60,8 +66,7 @@ def tune_command(
     columns, wanted = Columns(q1, q2, label, group, weight), _Wanted(max_error, confidence, requests)
     with usage_errors():
         wanted.check()
-        if not out.parent.is_dir():
-            raise ConfigError(f"--out {out}: there is no folder {out.parent}")
+        check_out(out)
         joined = None if texts is None else Texts.read(texts)
         own = None if verifier is None else Verifier.load(verifier)
         n = _count(file, columns)
@@ -73,7 +78,10 @@ def tune_command(
     except CannotPromise as error:
         if as_json:
             print_json(_refusal(wanted, n, error))
-        raise
+        if error.needed is None:  # its message says already what to do
+            raise
+        advice = wanted.way_out(n, error.needed, weight)
+        raise CannotPromise(f"{error}; {advice}", error.needed) from error
     write_policy(tuned.policy, out)
     both = scored.on_both_sides(*split(scored.pairs, LEARNING_SHARE, 0))
     if as_json:
@@ -102,6 +110,24 @@ class _Wanted:
         from semroute.tuning.tune import check_size
 
         check_size(n, self.max_error, self.confidence, self.requests)
+
+    def way_out(self, n: int, needed: int, weight: str | None) -> str:
+        """Say what to do where there are n pairs, some in a column with their weights, and more are needed."""
+        from semroute.tuning.bounds import pairs_needed
+        from semroute.tuning.tune import LEARNING_SHARE
+
+        more = f"label {needed - n:,} more (`semroute review` asks about those that tell most)"
+
+        def needs(max_error: float) -> float:
+            share = 1.0 - LEARNING_SHARE
+            at_least = pairs_needed(max_error, self.confidence, share=share, requests=self.requests)
+            return math.inf if at_least is None else at_least
+
+        # Of pairs with weights, or in clusters, their number alone does not tell what they can promise.
+        if weight is not None or needs(self.max_error) <= n:
+            return f"{more}, or allow more with --max-error"
+        within = next((bound for bound in _BOUNDS if bound > self.max_error and needs(bound) <= n), None)
+        return more if within is None else f"{more}, or allow more: {n:,} can do for --max-error {within:g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from semroute.cli._output import JsonOption, UsageError, page, print_json, progress
+from semroute.cli._interrupts import if_interrupted
+from semroute.cli._output import JsonOption, UsageError, check_out, page, print_json, progress
 from semroute.cli.evaluate import FileArgument, usage_errors
 from semroute.guards._verifier_file import FILE_NAME
 
@@ -33,6 +34,7 @@ def verifier() -> None:
 
 
 @app.command()
+@if_interrupted("no verifier was written, and what was there before is there still: the same call begins anew")
 def train(
     file: FileArgument,
     q1: Annotated[str, typer.Option("--q1", metavar="C", help="Column of the question that is stored.")],
@@ -67,7 +69,6 @@ def train(
         begun = None if from_nothing else _start(start)
         pairs = _pairs(file, q1, q2, label, texts)
     trained = fitted(pairs, OnnxEmbedder(), start=begun, progress=_track, seed=seed, card=_card(file, pairs))
-    target.parent.mkdir(parents=True, exist_ok=True)
     trained.write(target)
     if as_json:
         print_json(_figures(trained, target))
@@ -80,6 +81,7 @@ def _target(out: Path) -> Path:
     path = out if out.suffix == ".json" and not out.is_dir() else out / FILE_NAME
     if out.is_file() and path != out:
         raise UsageError(f"--out {out} is a file and no .json: name a folder, or a .json file")
+    check_out(path)
     return path
 
 

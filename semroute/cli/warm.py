@@ -10,8 +10,10 @@ import typer
 from rich.text import Text
 
 from semroute.binding import scope
+from semroute.cli._interrupts import if_interrupted
 from semroute.cli._models import chat_model, check_model_name
-from semroute.cli._output import JsonOption, StoreOption, UsageError, page, print_json
+from semroute.cli._output import JsonOption, StoreOption, UsageError, page, print_json, there
+from semroute.cli._stores import check_kind
 from semroute.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 _JSON_LINES = frozenset({".jsonl", ".ndjson"})
 
 
+@if_interrupted("the answers that came are kept, and the same call does not ask for them again")
 def warm_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="One question a line, or JSONL with a query each.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="One question a line, or JSONL with a query each.", callback=there)
+    ],
     model: Annotated[str, typer.Option("--model", metavar="PROVIDER:NAME", help="The model to ask.")],
     system: Annotated[str | None, typer.Option(help="The system prompt that the answers belong to.")] = None,
     tenant: Annotated[str | None, typer.Option(help="The tenant that the answers belong to.")] = None,
@@ -89,6 +94,7 @@ def _warm(
     from semroute.cache import SemanticCache
 
     chosen = chat_model(model)
+    check_kind(stores)
     with SemanticCache(*([] if stores is None else stores), write="now") as cache, scope(tenant=tenant):
         cache.preload()
         return warm(questions, chosen, cache=cache, system=system, max_concurrency=concurrency)

@@ -39,8 +39,11 @@ def label_by_judge(
     after each pair. Raises JudgeStopped after ten failures in a row.
     """
     failures = 0
+    asked: set[tuple[str, str]] = set()
     with ThreadPoolExecutor(at_once, thread_name_prefix="semroute-review") as pool:
-        while batch := session.upcoming(at_once):
+        # What the judge could not tell comes back after all others: then it has seen everything.
+        while batch := [choice for choice in session.upcoming(at_once) if choice.pair not in asked]:
+            asked.update(choice.pair for choice in batch)
             for answer in pool.map(lambda choice: _asked(judge, choice), batch):
                 if isinstance(answer, bool):
                     session.label(answer, origin=f"judge:{name}")

@@ -77,6 +77,7 @@ class LabelsFile:
     def open(self) -> Self:
         """Open or make the file, read its labels, and remove a torn last line."""
         with _told(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = _private(self.path, os.O_RDWR | os.O_CREAT)
             try:
                 _lock(self._file, self.path)

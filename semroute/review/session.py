@@ -27,7 +27,7 @@ class Progress:
     wanted: int
     """How many labels the review is to end with; fewer than asked for where the log has fewer pairs."""
     skipped: int
-    """Pairs that this session passed over."""
+    """Pairs that this session passed over, and that wait to be asked about once more."""
     yes: int
     by_judges: int
     records: int
@@ -46,7 +46,8 @@ class ReviewSession:
     """Asks about the most informative pairs of a log until `n` of them are labelled, and keeps the labels in a file.
 
     Each label is on the disk when `label` returns. A review that was interrupted goes on where it was, since what is
-    labelled is not asked again; what was skipped comes back. The weights are those of a sample of the present size
+    labelled is not asked again; what was skipped comes back when all others were asked about, or in the next session,
+    which knows of no skips. The weights are those of a sample of the present size
     once the session is settled or closed. Opening raises StoreError for a log that is not there, empty, damaged or of
     a newer version, and ConfigError for a file of labels that is none.
     """
@@ -131,9 +132,11 @@ class ReviewSession:
         self._passed.append((choice, True))
 
     def skip(self) -> None:
-        """Pass over the current pair."""
-        self._passed.append((self._next(), False))
+        """Pass over the current pair: it is asked about again after all others."""
+        choice = self._next()
+        self._passed.append((choice, False))
         self._waiting.popleft()
+        self._waiting.append(choice)
 
     def undo(self) -> bool:
         """Take back the last label or skip, and ask about its pair again; False where there is none to take back."""
@@ -144,6 +147,8 @@ class ReviewSession:
             if self.labels.rows[-1].pair != choice.pair:  # a label of an earlier session, whose pair left the log
                 return False
             self.labels.remove_last()
+        else:
+            self._waiting.pop()
         self._passed.pop()
         self._waiting.appendleft(choice)
         return True
@@ -151,11 +156,11 @@ class ReviewSession:
     @property
     def progress(self) -> Progress:
         rows = self.labels.rows
-        skipped = sum(1 for _, is_labelled in self._passed if not is_labelled)
+        last_said = {choice.pair: is_labelled for choice, is_labelled in self._passed}
         return Progress(
             labelled=len(rows),
             wanted=min(self._n, len(rows) + len(self._waiting)),
-            skipped=skipped,
+            skipped=sum(not is_labelled for is_labelled in last_said.values()),
             yes=sum(label.is_reusable for label in rows),
             by_judges=sum(label.origin != PERSON for label in rows),
             records=self._population.n_records,

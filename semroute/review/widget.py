@@ -50,7 +50,7 @@ class ReviewWidget:
         self.pair = widgets.HTML()
         self.yes = widgets.Button(description="yes", button_style="success", tooltip="the answer may be given")
         self.no = widgets.Button(description="no", button_style="danger", tooltip="it is another question")
-        self.skip = widgets.Button(description="skip", tooltip="ask about another pair")
+        self.skip = widgets.Button(description="skip", tooltip="ask about this pair again after all others")
         self.undo = widgets.Button(description="undo", tooltip="take the last answer back")
         self.message = widgets.HTML()
         self._buttons = widgets.HBox([self.yes, self.no, self.skip, self.undo])

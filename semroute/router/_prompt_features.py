@@ -16,6 +16,8 @@ Kind: TypeAlias = Literal["general", "sum"]
 
 _OPENING, _END = 1_000, 2_000
 """Of a long prompt only its opening and its end are looked at, so that the time it takes is bounded."""
+_LAST: Final = 20_000
+"""Worked examples are looked for in this much of the end."""
 _SHORT: Final = 600
 """A prompt this short holds no worked examples."""
 _LEAST_WORDS, _LEAST_AMOUNTS = 12, 2
@@ -131,8 +133,9 @@ def asked_part(text: str) -> str:
     """Return what is asked after worked examples ("… Answer: B …"), or all of a text that has none."""
     if len(text) <= _SHORT:
         return text
-    ends = [found.end() for found in _ANSWERED.finditer(text)]
-    return text[ends[-1] :] if len(ends) > 1 else text
+    looked_at = text[-_LAST:]
+    ends = [found.end() for found in _ANSWERED.finditer(looked_at)]
+    return looked_at[ends[-1] :] if len(ends) > 1 else text
 
 
 def features_of(text: str) -> tuple[list[float], Kind]:

@@ -86,8 +86,10 @@ class LearnedRouter:
         said = heads.predict(vector, request.query, rules)
         staleness, confidence = _life(said)
         reason = rules.reason if staleness == rules.staleness else f"learned: {staleness}"
+        # What merely speaks of an error, and shows none, is a question like any other.
+        intent = "retrieval" if said.intent == "error" != rules.intent else said.intent
         return RoutingDecision.model_construct(
-            intent=said.intent,
+            intent=intent,
             complexity=said.complexity,
             model=model,
             cache_strategy="bypass" if staleness == "realtime" else "standard",

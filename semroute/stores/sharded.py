@@ -135,6 +135,11 @@ class ShardedStore:
         """Why nothing can be written: the list that the shards keep is another one; empty where all agree."""
         return "" if self._fleet.roster is None else self._fleet.roster.disagreement
 
+    @property
+    def replacements(self) -> Sequence[str]:
+        """What to know of shards that came empty in the place of others, a sentence each, until a rebalance is done."""
+        return joining.replacements(self._fleet)
+
     def adopt_list(self, weights: Mapping[str, float] | None = None) -> Members:
         """Make these shards the fleet: write their list into all of them; `weights` changes those of some, by name.
 

@@ -21,16 +21,13 @@ def open_store(target: str | Path | None, *, max_entries: int, max_bytes: int, c
 
     Raises ConfigError for a scheme that no store of this release speaks, MissingExtra for Redis without its extra.
     """
-    scheme = target.split("://", 1)[0] if isinstance(target, str) and "://" in target else "sqlite"
-    if isinstance(target, str) and scheme in _REDIS:
+    if isinstance(target, str) and _scheme_of(target) in _REDIS:
         from semroute.stores._redis.location import parse_redis_url
         from semroute.stores.redis import RedisStore
         from semroute.stores.redis_cluster import RedisClusterStore
 
         kind = RedisClusterStore if parse_redis_url(target).is_cluster else RedisStore
         return kind(target, max_entries=max_entries, max_bytes=max_bytes, clock=clock)
-    if scheme not in ("sqlite", "memory"):
-        raise ConfigError(f"no store speaks {scheme}://; give redis://HOST:6379, sqlite:///PATH, memory:// or a path")
     from semroute.stores.embedded import EmbeddedStore
 
     return EmbeddedStore(target, max_entries=max_entries, max_bytes=max_bytes, clock=clock)
@@ -63,6 +60,14 @@ def open_ring(
     return ShardedStore(stores, places=places, replicas=replicas)
 
 
+def _scheme_of(target: str) -> str:
+    """Return what stands before "://"; a path counts as one of SQLite. Raises ConfigError for what no store speaks."""
+    scheme = target.split("://", 1)[0] if "://" in target else "sqlite"
+    if scheme not in (*_REDIS, "sqlite", "memory"):
+        raise ConfigError(f"no store speaks {scheme}://; give redis://HOST:6379, sqlite:///PATH, memory:// or a path")
+    return scheme
+
+
 def place_of(target: str | Path | None) -> str:
     """Say for a person where a store is: the path of a file, or a URL without credentials. Raises ConfigError."""
     if isinstance(target, str) and target.split("://", 1)[0] in _REDIS:
@@ -76,7 +81,7 @@ def place_of(target: str | Path | None) -> str:
 
 def path_of(target: str | Path | None) -> Path | None:
     """Return the file of an embedded store; None for any other store. Raises ConfigError."""
-    if isinstance(target, str) and target.split("://", 1)[0] in _REDIS:
+    if isinstance(target, str) and _scheme_of(target) in _REDIS:
         return None
     from semroute.stores._sqlite.location import parse_location
 

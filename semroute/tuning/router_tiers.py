@@ -209,8 +209,8 @@ def check_examples(examples: TierExamples, tiers: Sequence[str]) -> None:
     if not (np.minimum(n_good, len(examples) - n_good) >= MIN_OF_A_KIND).any():
         counts = ", ".join(f"{tier} for {count}" for tier, count in zip(tiers, n_good.tolist(), strict=True))
         raise ConfigError(
-            f"of {len(examples)} prompts the tiers were good enough as follows: {counts}: it takes a tier that was good "
-            f"enough for at least {MIN_OF_A_KIND} of them, and not for as many"
+            f"tiers that were good enough, out of {len(examples)} prompts: {counts}; it takes one that was for "
+            f"at least {MIN_OF_A_KIND} of them, and was not for as many"
         )
     if len(np.unique(examples.units)) < MIN_ROWS:
         raise ConfigError(f"it takes at least {MIN_ROWS} different prompts; most of these are the same words")

@@ -263,8 +263,12 @@ def check_labels(pairs: Sequence[LabelledTexts], has_start: bool) -> None:
         raise ConfigError(f"labels must be 1 or 0 (or true, false); these were seen too: {', '.join(strange[:8])}")
     needed, origin = (MIN_ROWS, "another one") if has_start else (MIN_ROWS_ALONE, "nothing")
     if len(pairs) < needed:
+        advice = f"label {needed - len(pairs)} more (`semroute review` asks about those that tell most)"
+        if not has_start and len(pairs) >= MIN_ROWS:
+            advice += f", or start from another verifier, which takes {MIN_ROWS}"
         raise ConfigError(
-            f"{len(pairs)} pairs are too few for a verifier that starts from {origin}: it needs at least {needed}"
+            f"{len(pairs)} pairs are too few for a verifier that starts from {origin}: it needs at least {needed}; "
+            f"{advice}"
         )
     _check_kinds(seen[True], len(pairs) - seen[True], "")
 

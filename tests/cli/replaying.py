@@ -38,7 +38,7 @@ class CoreSubject:
             found = self._cache.lookup(request)
             if isinstance(found, Hit):
                 return Reply(found.answer.text, 0.0)
-            self._cache.update(request, Answer(row.answer_text))
+            self._cache.update(request, Answer(row.answer_text, model=row.model))
             return Reply(row.answer_text, 0.0)
 
     def saved_by(self, row: Row, hit: Hit) -> Saved | None:

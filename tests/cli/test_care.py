@@ -91,11 +91,18 @@ def test_everything_as_json_needs_the_yes_beforehand(shell: Shell) -> None:
     assert json.loads(shell("invalidate", "--all", "--json", "--yes").stdout) == {"removed": 3}
 
 
-@pytest.mark.parametrize("selection", [[], ["--all", "--tenant", "acme"]])
-def test_invalidate_needs_to_know_what(shell: Shell, selection: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        ([], "(--tenant, --namespace, --user, --tag, --entry, --older-than), or --all"),
+        (["--all", "--tenant", "acme"], "--all removes everything: give it alone"),
+    ],
+)
+def test_invalidate_needs_to_know_what(shell: Shell, selection: list[str], message: str) -> None:
     refused = shell("invalidate", *selection)
     assert refused.exit_code == 2
     assert "name what to remove" in refused.stderr
+    assert message in refused.stderr
     assert entries_of(shell) == 3
 
 

@@ -57,6 +57,47 @@ def test_what_another_tenant_or_system_prompt_holds_is_not_shown(cache: Semantic
     assert explain(cache, cache.request(QUESTION, system="Be long.")).elsewhere == ()
 
 
+def test_where_the_words_lie_in_another_context_the_advice_is_to_ask_inside_the_app(cache: SemanticCache) -> None:
+    told = explain(cache, cache.request(QUESTION, system="Be brief.", model="large"))
+    assert told.reason == "stored for another model, settings or history only"
+    (advice,) = told.as_dict()["advice"]
+    assert "SemrouteCache.explain(model, question)" in advice
+
+
+def test_the_same_words_under_another_scope_or_system_prompt_are_counted_and_not_shown(cache: SemanticCache) -> None:
+    told = explain(cache, cache.request(QUESTION, system="Be long."))
+    assert told.elsewhere == ()
+    assert told.as_dict()["other_places"] == 1
+    first, second = told.advice
+    assert "1 entry of these very words lies under another scope or system prompt" in first
+    assert "--system, --tenant" in first
+    assert "SemrouteCache.explain" in second
+
+
+def test_other_words_elsewhere_are_no_reason_for_advice(cache: SemanticCache) -> None:
+    told = explain(cache, cache.request("Who is it?", system="Be brief.", model="large"))
+    assert told.elsewhere
+    assert told.advice == ()
+    assert "another model" not in told.reason
+
+
+def test_a_call_of_a_langchain_app_is_explained_in_the_app_as_the_command_advises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from langchain_core.language_models import FakeListChatModel
+    from langchain_semroute import SemrouteCache
+
+    monkeypatch.setattr("semroute.embedders.onnx.OnnxEmbedder", HashEmbedder)
+    model, cache = FakeListChatModel(responses=["Yes."]), SemrouteCache(str(tmp_path / "answers.db"))
+    model.cache = cache
+    model.invoke(QUESTION)
+    page = CliRunner().invoke(app, ["explain", QUESTION, "--store", str(tmp_path / "answers.db")]).stdout
+    assert "stored for another model, settings or history only" in page
+    assert "SemrouteCache.explain(model, question)" in " ".join(page.split())
+    assert cache.explain(model, QUESTION).explanation.tier == "l1"
+    cache.close()
+
+
 def test_explaining_stores_nothing(cache: SemanticCache) -> None:
     before = cache.size()
     explain(cache, cache.request("Can I return shoes within thirty days?", system="Be brief."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,90 @@ def test_a_wrong_call_exits_2_with_a_word_on_stderr_only(arguments: list[str]) -
     assert answer.exit_code == 2
     assert answer.stdout == ""
     assert answer.stderr.strip()
+
+
+READING = {
+    "replay": (),
+    "warm": ("--model", "openai:gpt-4o-mini"),
+    "tune": ("--q1", "a", "--q2", "b", "--label", "c", "--max-error", "0.1", "--out", "p.json"),
+    "verifier train": ("--q1", "a", "--q2", "b", "--label", "c", "--out", "mine"),
+    "eval pairs": ("--q1", "a", "--q2", "b"),
+    "eval stream": ("--text", "a", "--class", "b"),
+    "eval conversations": (),
+    "import": (),
+}
+
+
+@pytest.mark.parametrize("word", READING)
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.jsonl", None, "there is no file"),
+        (".", None, "is a folder: name a file"),
+        ("empty.jsonl", b"", "empty.jsonl"),
+        ("image.jsonl", b"\x89PNG\r\n\xff\xfe\x00", "image.jsonl"),
+        ("numbers.jsonl", b"1\n2\n", "numbers.jsonl"),
+        ("columns.jsonl", b'{"x": "y"}\n', "columns.jsonl"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_a_wrong_call_and_named_in_one_sentence(
+    word: str, name: str, content: bytes | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if (word, name) == ("warm", "numbers.jsonl"):
+        message = "numbers.jsonl, line 1"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    answer = CliRunner().invoke(app, [*word.split(), name, *READING[word], "--json"])
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("semroute: ")
+    assert message in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+ON_STORES = {
+    "demo": (),
+    "replay": ("day.jsonl",),
+    "explain": ("Who is it?",),
+    "stats": (),
+    "invalidate": ("--tag", "x"),
+    "export": ("out.jsonl",),
+    "import": ("all.jsonl",),
+    "bench lookup": (),
+    "ring status": (),
+    "ring adopt": (),
+    "ring rebalance": (),
+    "ring plan": ("--to", "b.db"),
+}
+
+
+@pytest.mark.parametrize("word", ON_STORES)
+@pytest.mark.parametrize(
+    ("store", "message"),
+    [
+        ("ftp://host/x", "no store speaks ftp://"),
+        ("redis://127.0.0.1:1", "cannot be reached"),
+        ("redis://127.0.0.1:port", "the port 'port' of the Redis URL must be a number"),
+        ("notes.txt", "is no store but a file of another kind, and is left as it is"),
+    ],
+)
+def test_a_store_that_cannot_be_is_told_in_one_sentence_and_nothing_is_changed(
+    word: str, store: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("Mine.")
+    (tmp_path / "day.jsonl").write_text('{"query": "Who is it?", "answer_class": "a"}\n')
+    header = {"format": "semroute-entries", "v": 1, "digest_key": "0" * 64, "epoch": 1}
+    (tmp_path / "all.jsonl").write_text(json.dumps(header) + "\n")
+    answer = CliRunner().invoke(app, [*word.split(), *ON_STORES[word], "--store", store, "--json"])
+    assert answer.exit_code in (1, 2)
+    assert answer.stdout == ""
+    assert answer.stderr.startswith("semroute: ")
+    assert message in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert (tmp_path / "notes.txt").read_text() == "Mine."
+    assert not list(tmp_path.glob("notes.txt.*"))
 
 
 @pytest.mark.parametrize("url", ["http://localhost:1", "sqlite:///"])

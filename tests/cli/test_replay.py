@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,8 @@ from .replaying import replayed, row
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from semroute.cli.report import Outcome
 
 REFUND = row("Can I return shoes within 30 days?", "refund-30")
 LOOK_ALIKE = row("Can I return shoes within 60 days?", "refund-60", trap=True, kind="number")
@@ -109,7 +112,8 @@ def test_the_figures_are_json_with_every_key_of_the_contract() -> None:
     figures = json.loads(json.dumps(replayed([REFUND, REFUND, LOOK_ALIKE]).as_dict(), allow_nan=False))
     contract = {
         "requests", "reusable", "l1_hits", "l2_hits", "misses", "bypasses", "wrong_hits", "traps", "traps_refused",
-        "cosine_wrong_hits", "saved_usd", "saved_s", "p50_ms",
+        "cosine_wrong_hits", "saved_usd", "saved_s", "p50_ms", "models", "saved_by_hits_usd", "saved_by_routing_usd",
+        "confidence",
     }  # fmt: skip
     assert contract <= figures.keys()
     assert set(figures["p50_ms"]) == {"l1", "l2", "miss_overhead"}
@@ -120,3 +124,30 @@ def test_kinds_are_counted_apart_and_named_where_the_stream_does_not_name_them()
     kinds = replayed([REFUND, REFUND, LOOK_ALIKE]).by_kind()
     assert {kind: counts.requests for kind, counts in kinds.items()} == {"new": 1, "reusable": 1, "number": 1}
     assert kinds["reusable"].hits == 1
+
+
+def test_calls_are_counted_by_the_model_that_answered() -> None:
+    report = replayed([REFUND, REFUND, LOOK_ALIKE, LOOK_ALIKE.model_copy(update={"model": "large"})])
+    assert report.as_dict()["models"] == {"large": 1, "small": 2}
+    assert [outcome.call is None for outcome in report.outcomes] == [False, True, False, False]
+    assert report.routed_calls == 0
+
+
+def test_decisions_are_counted_by_their_confidence_and_certainty_is_in_the_last_bucket() -> None:
+    sure = replayed([REFUND]).outcomes[0]
+    decision = sure.explanation.decision
+    assert sure.confidence == 1.0
+
+    def outcome(confidence: float) -> Outcome:
+        told = decision.model_copy(update={"confidence": confidence})
+        return replace(sure, explanation=replace(sure.explanation, decision=told))
+
+    known = tuple(outcome(confidence) for confidence in (0.0, 0.25, 0.3, 0.7, 0.79, 0.8, 0.999, 1.0))
+    counts = [bucket.count for bucket in replace(replayed([REFUND]), outcomes=known).confidence]
+    assert counts == [1, 0, 1, 1, 0, 0, 0, 2, 1, 2]
+
+
+def test_a_request_that_the_router_was_not_asked_about_is_in_no_bucket() -> None:
+    report = replayed([REFUND, REFUND])
+    assert report.outcomes[1].confidence is None
+    assert sum(bucket.count for bucket in report.confidence) == 1

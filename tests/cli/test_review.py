@@ -99,7 +99,23 @@ class TestAPerson:
         assert [row["label"] for row in rows_of(out)] == ["0", "1"]
         assert "nothing to take back" in done.stdout
         assert done.stdout.count("press one of y, n, s, u, q") == 2
-        assert "1 skipped, 2 to go" in done.stdout
+        assert "1 skipped, 3 to go" in done.stdout
+
+    def test_what_was_skipped_is_asked_about_again_after_all_others(self, shell: Shell, out: Path) -> None:
+        done = shell(input="s\ny\ny\ny\ny\nn\n")
+        labels = [(row["q2"], row["label"]) for row in rows_of(out)]
+        assert len(labels) == 5
+        assert labels[-1][1] == "0"
+        first = done.stdout.index(labels[-1][0])
+        assert all(done.stdout.index(question) > first for question, _ in labels[:-1])
+        assert "0 skipped, 0 to go" in done.stdout
+
+    def test_the_help_line_says_what_the_keys_do_and_how_many_are_left(self, shell: Shell) -> None:
+        page = shell(input="y\ns\nq\n").stdout
+        keys = "y yes  n no  s skip, ask again last  u undo the last  q quit, all is kept"
+        assert page.count(keys) == 3
+        for left in ("· 5 left >", "· 4 left >", "· 4 left, 1 of them skipped >"):
+            assert left in page
 
     def test_the_end_of_input_ends_the_review_and_the_next_one_goes_on(self, shell: Shell, out: Path) -> None:
         assert shell(input="y\ny").exit_code == 0
@@ -146,7 +162,8 @@ class TestAPerson:
         terminal = Terminal(log, out)
         terminal.press("y", after="1 of 5")
         terminal.press("\x03", after="2 of 5")
-        assert terminal.end() == 0
+        assert terminal.end() == 130
+        assert f"every answer is kept in {out}: the same call goes on" in terminal.seen.replace("\r\n", "")
         assert [row["label"] for row in rows_of(out)] == ["1"]
         assert float(rows_of(out)[0]["weight"]) == 5.0
 
@@ -167,6 +184,11 @@ class Terminal:
         )
         self._seen = ""
 
+    @property
+    def seen(self) -> str:
+        """What the screen showed since the last key."""
+        return self._seen
+
     def press(self, key: str, *, after: str) -> None:
         """Press a key when the screen shows some words and the review waits for a key."""
         self._wait(lambda: after in self._seen and not termios.tcgetattr(self._line)[3] & termios.ICANON)
@@ -176,6 +198,8 @@ class Terminal:
     def end(self) -> int:
         """Wait for the review to end; return its exit status."""
         self._wait(lambda: self._process.poll() is not None)
+        while select.select([self._screen], [], [], 0)[0]:
+            self._seen += os.read(self._screen, 65_536).decode(errors="replace")
         os.close(self._screen)
         os.close(self._line)
         return self._process.wait()

@@ -159,6 +159,31 @@ class TestStatus:
         assert "is given twice" in result.output
 
 
+class TestReplacement:
+    def test_an_empty_file_in_the_place_of_a_missing_one_is_told_in_the_status(
+        self, shell: Shell, filled, stores
+    ) -> None:
+        for _ in range(2):
+            (told,) = answer(shell("status", *stores("ab"), "--store", "memory://", "--json"))["replacements"]
+            assert "serves as shard s02 in the place of the one that had this name" in told
+        assert "came empty and serves as" in shell("status", *stores("ab"), "--store", "memory://").stdout
+
+    def test_the_answers_of_the_former_one_can_be_fetched_and_the_notice_goes(
+        self, shell: Shell, filled, stores, url
+    ) -> None:
+        with filled("abd") as cache:  # by mistake: c is still there
+            cache.preload()
+        assert len(answer(shell("status", *stores("abd"), "--json"))["replacements"]) == 1
+        assert answer(shell("rebalance", *stores("abd"), "--from", url("c"), "--json"))["moved"] > 0
+        assert answer(shell("status", *stores("abd"), "--json"))["replacements"] == []
+        assert hits(filled("abd")) == len(SYSTEMS)
+
+    def test_a_status_names_a_shard_that_cannot_be_used_once(self, shell: Shell, filled, stores) -> None:
+        page = shell("status", *stores("a")).stdout
+        assert "s00: too few of the others answer" in page
+        assert "s00: s00:" not in page
+
+
 class TestRebalance:
     def test_a_new_shard_gets_its_part_and_every_question_stays_a_hit(self, shell: Shell, filled, stores) -> None:
         moved_share = answer(shell("adopt", *stores("abcd"), "--json"))["moved_share"]

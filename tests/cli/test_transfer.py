@@ -82,7 +82,23 @@ def test_the_file_is_for_its_owner_only(cache, stores, tmp_path: Path) -> None:
     file = tmp_path / "all.jsonl"
     answer("export", str(file), *stores("a"))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert not list(tmp_path.glob("*.partial"))
+    assert sorted(path for path in tmp_path.iterdir() if "all" in path.name) == [file]
+
+
+def test_folders_on_the_way_to_the_file_are_made(cache, stores, tmp_path: Path) -> None:
+    fill(cache("a"))
+    file = tmp_path / "new" / "folder" / "all.jsonl.gz"
+    answer("export", str(file), *stores("a"))
+    assert answer("import", str(file), *stores("b"))["imported"] > 0
+
+
+def test_a_place_where_nothing_can_be_written_is_a_wrong_call(cache, stores, tmp_path: Path) -> None:
+    fill(cache("a"))
+    (tmp_path / "file").touch()
+    for place, message in ((tmp_path, "is a folder"), (tmp_path / "file" / "x.jsonl", "needs a folder there")):
+        result = shell("export", str(place), *stores("a"))
+        assert result.exit_code == 2
+        assert message in result.stderr
 
 
 def test_a_store_with_a_key_of_its_own_is_refused(cache, stores, tmp_path: Path) -> None:

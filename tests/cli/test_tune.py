@@ -95,6 +95,28 @@ def test_too_few_pairs_are_told_before_anything_is_embedded(
     assert call(pairs, *COLUMNS, "--max-error", "0.01", "--out", out).exit_code == 1
 
 
+def test_folders_on_the_way_to_the_policy_are_made(pairs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder" / "desk.json"
+    assert call(pairs, *COLUMNS, "--max-error", "0.05", "--out", out).exit_code == 0
+    assert read_policy(str(out)).version.startswith("desk-")
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_too_few_pairs_are_told_with_what_to_do(pairs: Path, out: Path) -> None:
+    said = call(pairs, *COLUMNS, "--max-error", "0.01", "--out", out).stderr
+    assert "with confidence 0.95: at least 600 are needed" in said
+    assert "label 300 more (`semroute review` asks about those that tell most)" in said
+    assert "or allow more: 300 can do for --max-error 0.02" in said
+    advised = call(pairs, *COLUMNS, "--max-error", "0.02", "--out", out)
+    assert advised.exit_code == 0, advised.stderr
+
+
+def test_of_pairs_with_weights_no_other_bound_is_advised(pairs: Path, out: Path) -> None:
+    said = call(pairs, *COLUMNS, "--weight", "same", "--max-error", "0.01", "--out", out).stderr
+    assert "stand for 150 requests" in said
+    assert said.rstrip().endswith("or allow more with --max-error")
+
+
 def test_twelve_rows_are_too_few_for_any_small_error(tmp_path: Path, out: Path) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text("a,b,same,day\n" + "".join(row(number, number % 2) for number in range(12)))
@@ -182,7 +204,8 @@ def test_a_verifier_of_another_embedder_is_a_wrong_call(pairs: Path, out: Path) 
         (("--max-error", "0.01", "--group", "month"), "no column month"),
         (("--max-error", "0.01", "--texts", "nowhere"), "FILE:ID:TEXT"),
         (("--max-error", "0.01", "--verifier", "nowhere.json"), "cannot be read as a verifier"),
-        (("--max-error", "0.01", "--out", "nowhere/p.json"), "there is no folder nowhere"),
+        (("--max-error", "0.01", "--out", f"{__file__}/p.json"), "is a file, and"),
+        (("--max-error", "0.01", "--out", "."), "--out: . is a folder: name a file in it"),
         ((), "--max-error"),
     ],
 )

@@ -179,16 +179,27 @@ class TestPairsThatDoNotServe:
         assert "row 151: column asked must hold a question" in " ".join(refused.stderr.split())
         assert not out.exists()
 
+    def test_a_file_where_a_folder_is_needed_is_told_before_anything_is_read(
+        self, shell: Shell, tmp_path: Path, file: Path
+    ) -> None:
+        refused = shell("--out", str(file / "mine"))
+        assert refused.exit_code == 2
+        assert f"--out: {file} is a file, and {file / 'mine' / 'verifier.json'} needs a folder" in " ".join(
+            refused.stderr.split()
+        )
+
     def test_too_few(self, shell: Shell, tmp_path: Path, out: Path) -> None:
         refused = shell(of=saved(tmp_path / "few.csv", pairs(60)))
         assert refused.exit_code == 1
         assert "60 pairs are too few" in refused.stderr
+        assert "it needs at least 100; label 40 more" in refused.stderr
         assert not out.exists()
 
     def test_too_few_to_start_from_nothing(self, shell: Shell) -> None:
         refused = shell("--from-nothing")
         assert refused.exit_code == 1
         assert "too few for a verifier that starts from nothing" in refused.stderr
+        assert "or start from another verifier, which takes 100" in refused.stderr
 
     def test_a_column_that_is_not_there(self, shell: Shell) -> None:
         refused = shell("--q1", "question")

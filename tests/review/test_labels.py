@@ -165,10 +165,17 @@ def test_labels_that_somebody_else_has_appended_are_not_overwritten(filled: Path
 
 
 def test_a_place_where_no_file_can_be_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot be read or written"):
-        LabelsFile(tmp_path / "no" / "labels.csv").open()
+        LabelsFile(tmp_path / "file" / "labels.csv").open()
     with pytest.raises(StoreError, match="cannot be read or written"):
         LabelsFile(tmp_path).open()
+
+
+def test_folders_that_are_missing_are_made(tmp_path: Path) -> None:
+    with LabelsFile(tmp_path / "new" / "folder" / "labels.csv") as labels:
+        labels.append(FIRST)
+    assert len(rows_of(tmp_path / "new" / "folder" / "labels.csv")) == 1
 
 
 def test_a_label_needs_an_open_file(path: Path) -> None:

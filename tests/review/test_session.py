@@ -97,7 +97,40 @@ def test_a_log_with_fewer_pairs_is_done_when_all_of_them_are(log: ShadowLog, out
         assert session.progress.labelled == 40
 
 
-def test_what_is_skipped_comes_back_in_the_next_session_only(log: ShadowLog, out: Path) -> None:
+def test_what_is_skipped_comes_back_after_all_others(log: ShadowLog, out: Path) -> None:
+    with ReviewSession(log, out) as session:
+        skipped = [session.current]
+        session.skip()
+        session.label(True)
+        skipped.append(session.current)
+        session.skip()
+        for _ in range(37):
+            assert session.current not in skipped
+            session.label(True)
+        assert (session.progress.skipped, session.progress.left) == (2, 2)
+        for choice in skipped:
+            current = session.current
+            assert current is not None
+            assert choice is not None
+            assert current.pair == choice.pair
+            session.label(False)
+        assert session.current is None
+        assert (session.progress.skipped, session.progress.labelled) == (0, 40)
+
+
+def test_a_pair_may_be_skipped_again_and_again_and_counts_once(log: ShadowLog, out: Path) -> None:
+    with ReviewSession(log, out) as session:
+        first = session.current
+        for _ in range(80):
+            session.skip()
+        assert (session.progress.skipped, session.progress.left) == (40, 40)
+        assert session.current == first
+        for _ in range(80):
+            assert session.undo()
+        assert (session.progress.skipped, session.current) == (0, first)
+
+
+def test_the_next_session_knows_of_no_skips(log: ShadowLog, out: Path) -> None:
     with ReviewSession(log, out) as session:
         skipped = session.current
         session.skip()

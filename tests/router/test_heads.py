@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semroute.errors import ConfigError, RouterError
-from semroute.router._heads import CLASSES, FEATURES, Head, Heads, chosen, load, n_outputs, probabilities, written
+from semroute.router._heads import CLASSES, Head, Heads, chosen, load, n_outputs, probabilities, written
+from semroute.router._surface import FEATURES
 from semroute.router.rules import decide
 
 N = 4

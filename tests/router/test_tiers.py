@@ -127,6 +127,14 @@ def test_worked_examples_are_told_from_what_is_asked() -> None:
     assert asked_part("x" * 1_000) == "x" * 1_000
 
 
+def test_a_prompt_of_any_length_is_looked_at_in_part() -> None:
+    places = {name: place for place, name in enumerate(FEATURES)}
+    one, other = (features_of(f"{'Why? ' * 10}{'word ' * n}{SUM}")[0] for n in (10_000, 100_000))
+    assert one[places["chars"]] < other[places["chars"]]
+    changed = [name for name, place in places.items() if one[place] != other[place]]
+    assert set(changed) <= {"chars", "stem"}
+
+
 def test_a_file_keeps_every_number(predictor: TierPredictor) -> None:
     told = json.loads(json.dumps(predictor.as_json(), allow_nan=False))
     again = TierPredictor.of_json(told, "tiers.json", embedder="an embedder")

@@ -11,6 +11,7 @@ import pytest
 from semroute.entry import Entry, Selector
 from semroute.errors import ConfigError, StoreError
 from semroute.stores.embedded import EmbeddedStore
+from semroute.stores.rebalance import rebalance
 from semroute.stores.sharded import ShardedStore
 from semroute.testing.clock import FakeClock
 from semroute.testing.entries import EMBEDDER, NOW, make_alias, make_vector
@@ -170,6 +171,40 @@ class TestAway:
         assert found(store) == set(PROMPTS)
         assert names_of(fleet("fresh", "a", "c")) == {"a": "s00", "fresh": "s01", "c": "s02"}
         shards["fresh"].store.close()
+
+    def test_an_empty_server_in_the_place_of_a_missing_one_is_told_until_a_rebalance_is_done(
+        self, fleet: Open, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        fill(fleet("a", "b", "c"))
+        assert not caplog.text
+        store = fleet("a", "b", "d")
+        store.open()
+        assert names_of(store) == {"a": "s00", "b": "s01", "d": "s02"}
+        (told,) = store.replacements
+        assert "file d came empty and serves as shard s02" in told
+        assert [record.getMessage() for record in caplog.records] == [told]
+        later = fleet("d", "a", "b")
+        later.open()
+        assert list(later.replacements) == [told]
+        assert len(caplog.records) == 1
+        for _ in rebalance(later, sleep=lambda _: None):
+            pass
+        assert not later.replacements
+        again = fleet("a", "b", "d")
+        again.open()
+        assert not again.replacements
+
+    def test_servers_that_found_a_fleet_or_are_added_to_it_replace_nobody(
+        self, fleet: Open, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store = fleet("a", "b")
+        store.open()
+        grown = fleet("a", "b", "c")
+        grown.open()
+        grown.adopt_list()
+        assert not store.replacements
+        assert not grown.replacements
+        assert "came empty" not in caplog.text
 
     @staticmethod
     def _hit(store: ShardedStore, prompt: str) -> bool:

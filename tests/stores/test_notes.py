@@ -126,7 +126,7 @@ def test_a_file_of_an_earlier_schema_can_keep_a_note(tmp_path: Path) -> None:
 class TestPapers:
     def test_they_come_back_as_they_were(self) -> None:
         members = Members("fleet", 3, {"s00": 1.0, "s01": 2.5}, ({"s00": 1.0},))
-        for papers in (Papers("uid", "s00", members), Papers("uid", "s00")):
+        for papers in (Papers("uid", "s00", members), Papers("uid", "s00"), Papers("uid", "s00", members, True)):
             assert read_papers(write_papers(papers)) == papers
 
     @pytest.mark.parametrize(

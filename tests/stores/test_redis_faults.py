@@ -79,7 +79,9 @@ def test_a_server_that_was_restarted_empty_begins_anew_with_the_same_key(
         own_node.restart()
         with caplog.at_level(logging.WARNING, "semroute.stores"):
             assert get(store, "q").entry is None
-        assert "came back empty" in caplog.text
+        assert f"{own_node.url} came back empty" in caplog.text
+        assert "the answers that it held are lost" in caplog.text
+        assert "s00" not in caplog.text
         assert store.open() == key
         assert get(store, "q").epoch > epoch
         assert store.put(make_entry("q", epoch=epoch)) is True

@@ -7,13 +7,14 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from semroute.errors import ConfigError, MissingExtra
-from semroute.router._heads import CLASSES, load
+from semroute.router._heads import load
+from semroute.router.decision import Complexity
 from semroute.testing.embedders import HashEmbedder
 from semroute.tuning._head_fitting import auc, f1, figures_of, p_of
 from semroute.tuning.router_heads import (
@@ -86,7 +87,7 @@ def test_every_head_is_measured_on_prompts_that_its_fit_did_not_see(fitted: Fitt
 
 def test_labels_that_mean_nothing_are_not_learnt_out_of_fold() -> None:
     chance = random.Random(3)
-    prompts = [LabelledPrompt(one["prompt"], complexity=chance.choice(CLASSES["complexity"])) for one in rows(300)]
+    prompts = [LabelledPrompt(one["prompt"], complexity=chance.choice(get_args(Complexity))) for one in rows(300)]
     figures = fit_heads(prompts, EMBEDDER).figures["complexity"]
     assert figures["accuracy"] < 0.5
     assert figures["ece"] < 0.15
@@ -95,7 +96,7 @@ def test_labels_that_mean_nothing_are_not_learnt_out_of_fold() -> None:
 def test_the_same_words_never_stand_on_both_sides() -> None:
     # Each prompt four times, labelled at random: a fit that had seen it would know its label.
     chance = random.Random(4)
-    once = [(f"{one['prompt']} {n}", chance.choice(CLASSES["complexity"])) for n, one in enumerate(rows(150))]
+    once = [(f"{one['prompt']} {n}", chance.choice(get_args(Complexity))) for n, one in enumerate(rows(150))]
     prompts = [LabelledPrompt(text + mark, complexity=label) for text, label in once for mark in ("", "!", "?", " ")]
     assert fit_heads(prompts, HashEmbedder(256)).figures["complexity"]["accuracy"] < 0.5
 

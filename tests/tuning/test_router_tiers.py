@@ -195,7 +195,7 @@ def test_too_little_to_learn_from_is_said_with_what_it_takes(examples: TierExamp
     with pytest.raises(ConfigError, match="10 judged prompts are too few to learn from: it takes at least 200"):
         fit_tiers(examples.some(slice(10)), "an embedder", TIERS)
     one_sort = replace(examples, is_good=np.ones_like(examples.is_good))
-    with pytest.raises(ConfigError, match="of 500 prompts .*: weak for 500, strong for 500: it takes a tier"):
+    with pytest.raises(ConfigError, match="out of 500 prompts: weak for 500, strong for 500; it takes one"):
         fit_tiers(one_sort, "an embedder", TIERS)
     with pytest.raises(ConfigError, match="there are 3 tiers and 2 columns"):
         fit_tiers(examples, "an embedder", ("a", "b", "c"))

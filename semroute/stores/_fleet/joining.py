@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Final
 from semroute.errors import ConfigError, StoreError
 from semroute.stores._fleet.asking import call, done
 from semroute.stores._fleet.membership import Members, Papers, first_members, free_names, new_papers, read_papers
-from semroute.stores._fleet.papers import Read, keep, keep_everywhere, newest, read_all, spread
+from semroute.stores._fleet.papers import (
+    Read,
+    clear_replacements,
+    keep,
+    keep_everywhere,
+    newest,
+    read_all,
+    replacement_told,
+    spread,
+)
 from semroute.stores._fleet.placement import Placement
 from semroute.stores._fleet.shard import Deed
 from semroute.stores.capabilities import EpochState
@@ -46,6 +55,8 @@ class Roster:
     checked_at: float = -math.inf
     known: dict[str, str] = field(default_factory=dict)
     """The names of the shards whose papers were seen, by their uid."""
+    replacements: set[str] = field(default_factory=set)
+    """The names of the shards that came empty in the place of those that had the names."""
 
 
 def join(fleet: Fleet) -> Steps[None]:
@@ -128,7 +139,16 @@ def settle_list(fleet: Fleet, members: Members) -> Steps[Members]:
         yield from keep_everywhere(fleet, read, present.settled())
         roster.checked_at = -math.inf
         yield from check_list(fleet)
+    yield from clear_replacements(fleet)
     return _present(roster)
+
+
+def replacements(fleet: Fleet) -> list[str]:
+    """Say of each shard that came empty in the place of another one what that means, and what to do."""
+    if fleet.roster is None:
+        return []
+    places = zip(fleet.slots, fleet.roster.places, strict=True)
+    return [replacement_told(shard.name, place) for shard, place in places if shard.name in fleet.roster.replacements]
 
 
 def check_left(fleet: Fleet, note: str | None) -> Steps[None]:
@@ -180,6 +200,8 @@ def _try_to_join(fleet: Fleet, roster: Roster) -> Steps[bool]:
     for key, found in read.items():
         if found.papers is not None:
             roster.known[found.papers.uid] = fleet.shards[key].name
+            if found.papers.is_replacement:
+                roster.replacements.add(fleet.shards[key].name)
     _apply(fleet, roster, members)
     # Where another client was quicker, a shard that had no name when it was read has another one by now.
     return (yield from _spread(fleet, roster, read))

@@ -56,10 +56,12 @@ class Papers:
     """Made up with the papers, so that one server under two host names is known to be one."""
     name: str
     members: Members | None = None
+    is_replacement: bool = False
+    """Whether it came empty in the place of the shard that had the name, and nobody has put things right since."""
 
 
-def new_papers(name: str, members: Members | None = None) -> Papers:
-    return Papers(secrets.token_hex(_UID_BYTES), name, members)
+def new_papers(name: str, members: Members | None = None, *, is_replacement: bool = False) -> Papers:
+    return Papers(secrets.token_hex(_UID_BYTES), name, members, is_replacement)
 
 
 def first_members(papers: Iterable[Papers], former: Iterable[Mapping[str, float]]) -> Members:
@@ -73,6 +75,8 @@ def write_papers(papers: Papers) -> str:
     """Turn papers into versioned JSON."""
     members = None if papers.members is None else _form(papers.members)
     form = {"v": _VERSION, "uid": papers.uid, "name": papers.name, "fleet": members}
+    if papers.is_replacement:
+        form["is_replacement"] = True
     return json.dumps(form, sort_keys=True, separators=(",", ":"))
 
 
@@ -85,7 +89,8 @@ def read_papers(text: str | None) -> Papers | None:
         version = form["v"]
         if version == _VERSION:
             fleet = form["fleet"]
-            return Papers(str(form["uid"]), check_name(form["name"]), None if fleet is None else _members(fleet))
+            members = None if fleet is None else _members(fleet)
+            return Papers(str(form["uid"]), check_name(form["name"]), members, form.get("is_replacement") is True)
     except (ValueError, TypeError, KeyError, AttributeError, ConfigError):
         return None
     raise ConfigError(

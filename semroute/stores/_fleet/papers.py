@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,8 @@ from semroute.stores.capabilities import Notes
 
 if TYPE_CHECKING:
     from semroute.stores._fleet.fleet import Fleet, Steps
+
+_LOG: Final = logging.getLogger("semroute.stores")
 
 UNNAMED: Final = "unnamed-"
 """How shards are called that have not been asked yet, with their place among the stores that were given.
@@ -48,7 +51,7 @@ def spread(fleet: Fleet, members: Members, read: Mapping[str, Read]) -> Steps[bo
         yield from keep(
             fleet,
             {
-                name: (found.text, _with(found, own, members))
+                name: (found.text, _with(found, own, members, is_replacement=found.text is None))
                 for name, found in read.items()
                 if _lacks(found.papers, own := fleet.shards[name].name, members)
             },
@@ -63,7 +66,7 @@ def keep_everywhere(fleet: Fleet, read: Mapping[str, Read], members: Members) ->
         own = fleet.shards[name].name
         if found.papers is not None and own.startswith(UNNAMED):  # a fleet that is being founded
             own = found.papers.name
-        papers[name] = found.text, _with(found, own, members)
+        papers[name] = found.text, _with(found, own, members, is_replacement=False)
     yield from keep(fleet, papers)
 
 
@@ -79,7 +82,34 @@ def keep(fleet: Fleet, papers: Mapping[str, tuple[str | None, Papers]]) -> Steps
         was_first = was_first and is_kept is not False
         if is_kept and fleet.roster is not None and after.members is not None:
             fleet.roster.known[after.uid] = after.name
+            if after.is_replacement and before is None:
+                fleet.roster.replacements.add(after.name)
+                place = fleet.roster.places[fleet.slots.index(fleet.shards[name])]
+                _LOG.warning("%s", replacement_told(after.name, place))
     return was_first
+
+
+def clear_replacements(fleet: Fleet) -> Steps[None]:
+    """Note in the shards that came empty that everything lies where it belongs by now."""
+    if fleet.roster is None or not fleet.roster.replacements:
+        return
+    read = yield from read_all(fleet, fleet.keys, is_forced=True)
+    cleared = {
+        key: (found.text, replace(found.papers, is_replacement=False))
+        for key, found in read.items()
+        if found.papers is not None and found.papers.is_replacement
+    }
+    if (yield from keep(fleet, cleared)):
+        fleet.roster.replacements.clear()
+
+
+def replacement_told(name: str, place: str) -> str:
+    """Say what it means that a shard came empty in the place of another one, and what to do."""
+    return (
+        f"{place} came empty and serves as shard {name} in the place of the one that had this name: what that one held "
+        "is lost to the ring, but for copies in other shards, which `semroute ring rebalance` brings back. Where the "
+        f"former {name} is still there, give that one instead, or fetch its answers with --from URL"
+    )
 
 
 def notes_of(store: object) -> Notes:
@@ -89,9 +119,9 @@ def notes_of(store: object) -> Notes:
     return store
 
 
-def _with(found: Read, name: str, members: Members) -> Papers:
+def _with(found: Read, name: str, members: Members, *, is_replacement: bool) -> Papers:
     if found.papers is None:
-        return new_papers(name, members)
+        return new_papers(name, members, is_replacement=is_replacement)
     return replace(found.papers, name=name, members=members)
 
 

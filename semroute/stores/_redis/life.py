@@ -195,7 +195,12 @@ class Life:
             raise StoreError(f"the metadata of shard {self.names.shard} at {self.place} vanished as they were written")
         if is_new and self._is_known:
             self.restarts += 1
-            _LOG.warning("shard %s at %s came back empty: it starts anew", self.names.shard, self.place)
+            _LOG.warning(
+                "%s came back empty, as a server does that was emptied, or restarted without its data: the answers that"
+                " it held are lost, and it is filled anew. Nothing that was invalidated comes back with it. To keep"
+                " answers over a restart, let the server save them (appendonly yes)",
+                self.place,
+            )
         return state
 
     def _recreate(self, state: State) -> Steps[None]:
