@@ -71,7 +71,7 @@ def test_a_decision_log_says_which_tiers_were_good_enough() -> None:
         ([{"prompt": "a"}], "no labels: give columns intent"),
         ([{"text": "a"}], "no column prompt"),
         (rows(10, labels=False), "10 judged prompts are too few"),
-        ([{**row, "tier:large": 1} for row in rows(labels=False)], "tier large was good enough for 400 of 400"),
+        ([{**row, "tier:small": 1, "tier:large": 1} for row in rows(labels=False)], "it takes one"),
         ([{"prompt": "a", "good_tiers": "most"}], "row 1: good_tiers must be a list of tiers"),
         ([{"prompt": row["prompt"], "tier:only": 1} for row in rows()], "one tier only"),
         (
