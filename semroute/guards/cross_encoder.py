@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from semroute.errors import ConfigError, DeadlineExceeded, MissingExtra
 from semroute.deadline import Deadline, Remembered, Unanswered
+from semroute.errors import ConfigError, DeadlineExceeded, MissingExtra
 from semroute.result import Verdict
 
 if TYPE_CHECKING:
