@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -83,3 +84,18 @@ class Breaker:
                 self._state, self._opened_at = "open", self._clock()
         if changed:
             self._on_change(self.part, "open", reason)
+
+
+def logged(logger: logging.Logger) -> Callable[[str, State, str], None]:
+    """Return an `on_change` that logs: a warning when a part goes down, and once when it is back."""
+
+    def on_change(part: str, state: State, reason: str) -> None:
+        match state:
+            case "open":
+                logger.warning("the %s keeps failing and is left alone for a while: %s", part, reason)
+            case "closed":
+                logger.info("the %s works again", part)
+            case "half_open":
+                logger.debug("the %s is tried again", part)
+
+    return on_change

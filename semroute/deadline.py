@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
-from semroute.breaker import Breaker, State
+from semroute.breaker import Breaker, logged
 from semroute.errors import ConfigError, DeadlineExceeded, SemrouteError
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Deadline:
         self._part = part
         self._seconds = seconds
         self._helpers = _Helpers(threads, f"semroute-{part}")
-        self._breaker = Breaker(part, _log) if clock is None else Breaker(part, _log, clock=clock)
+        self._breaker = Breaker(part, logged(logger)) if clock is None else Breaker(part, logged(logger), clock=clock)
 
     def run(self, act: Callable[[], T]) -> T:
         """Run a call on a worker thread and wait for it."""
@@ -176,13 +176,3 @@ class _Helpers:
                 future.set_exception(RuntimeError(f"StopIteration: {error}"))
             except BaseException as error:  # whatever a model raises is for whoever waits for it
                 future.set_exception(error)
-
-
-def _log(part: str, state: State, reason: str) -> None:
-    match state:
-        case "open":
-            logger.warning("the %s keeps failing and is left alone for a while: %s", part, reason)
-        case "closed":
-            logger.info("the %s works again", part)
-        case "half_open":
-            logger.debug("the %s is tried again", part)

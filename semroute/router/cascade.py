@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-from semroute.breaker import Breaker, State
+from semroute.breaker import Breaker, logged
 from semroute.errors import ConfigError
 from semroute.router import WaitingRouter
 from semroute.router.budget import Budget
@@ -102,7 +102,7 @@ class CascadeRouter:
         self._embedder = embedder
         self._tokens = estimated_tokens if tokens is None else tokens
         # Of its own: looks that the budget refuses would seem successes to whoever stands outside.
-        self._breaker = Breaker("second router", _log, clock=clock)
+        self._breaker = Breaker("second router", logged(logger), clock=clock)
         self._lock = threading.Lock()
         self._counts = [0] * len(fields(CascadeCounts))
 
@@ -204,16 +204,6 @@ class CascadeRouter:
 
 
 _ROUTED, _ASKED, _OVER_BUDGET, _FAILED, _LEFT_ALONE = range(5)
-
-
-def _log(part: str, state: State, reason: str) -> None:
-    match state:
-        case "open":
-            logger.warning("the %s keeps failing and is left alone for a while: %s", part, reason)
-        case "closed":
-            logger.info("the %s works again", part)
-        case "half_open":
-            logger.debug("the %s is tried again", part)
 
 
 async def _aroute(router: Router, request: Request, vector: FloatVector | None) -> RoutingDecision:

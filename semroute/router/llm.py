@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from semroute.binding import Binding, rebound
-from semroute.breaker import Breaker, State
+from semroute.breaker import Breaker, State, logged
 from semroute.deadline import Deadline, Remembered, Unanswered
 from semroute.errors import ConfigError, DeadlineExceeded, SemrouteError
 from semroute.request import content_digest
@@ -250,7 +250,7 @@ class _Patience(Deadline):
 
     def __init__(self, part: str, seconds: float, threads: int, clock: Callable[[], float]) -> None:
         super().__init__(part, seconds, threads=threads)
-        self._breaker = Breaker(part, _log, clock=clock)
+        self._breaker = Breaker(part, logged(logger), clock=clock)
 
     async def awaited(self, act: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine as a task in an empty context, and wait for it until the deadline.
@@ -314,16 +314,6 @@ def _let_go(task: asyncio.Task[Any]) -> None:
     """Take the error of a task that nobody waits for, so that the loop does not complain about it."""
     if not task.cancelled():
         task.exception()
-
-
-def _log(part: str, state: State, reason: str) -> None:
-    match state:
-        case "open":
-            logger.warning("the %s keeps failing and is left alone for a while: %s", part, reason)
-        case "closed":
-            logger.info("the %s works again", part)
-        case "half_open":
-            logger.debug("the %s is tried again", part)
 
 
 def _log_nonsense(part: str, state: State, reason: str) -> None:

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,6 +14,8 @@ from pydantic import Field
 
 from semroute import SemanticCache
 
+from .openai_stub import OpenAIStub
+
 MakeModel = Callable[..., ChatOpenAI]
 
 
@@ -26,20 +24,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "benchmark: a timing of the standard tests, run once")
 
 
-def _loaded(name: str) -> ModuleType:
-    path = Path(__file__).parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"semroute_tests_langchain_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def openai_server() -> Iterator[Any]:
-    with _loaded("openai_stub").OpenAIStub() as stub:
+    with OpenAIStub() as stub:
         yield stub
 
 

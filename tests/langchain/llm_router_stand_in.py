@@ -7,11 +7,12 @@ the request asks for: the arguments of the function that is forced, or the conte
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from .loopback import Loopback
 
 
 @dataclass(frozen=True)
@@ -27,28 +28,13 @@ class Says:
     """Of an error."""
 
 
-class StandIn:
+class StandIn(Loopback):
     """The server, with its script, whose last answer is given again and again, and every request body."""
 
     def __init__(self, *script: Says) -> None:
         self.script = list(script)
         self.bodies: list[dict[str, Any]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-
-    def __enter__(self) -> StandIn:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__()
 
     def _handler(stand_in) -> type[BaseHTTPRequestHandler]:  # the handler has a self of its own
         class Handler(BaseHTTPRequestHandler):

@@ -10,43 +10,29 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from .loopback import Loopback
 
 CREATED_AT = 1_750_000_000
 STATUS = re.compile(r"STATUS (\d{3})")
 QUOTED = re.compile(r"'([^']+)'")
 
 
-class OpenAIStub:
+class OpenAIStub(Loopback):
     """The server, with every request body and header that reached it."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
         self._counter = itertools.count(1)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        super().__init__()
 
     @property
     def calls(self) -> int:
         return len(self.bodies)
-
-    def __enter__(self) -> OpenAIStub:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     def _handler(stub) -> type[BaseHTTPRequestHandler]:  # the handler has a self of its own
         class Handler(BaseHTTPRequestHandler):
