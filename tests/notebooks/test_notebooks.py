@@ -101,6 +101,26 @@ def sharding(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return executed("sharding", facts, tmp_path_factory.mktemp("sharding"))
 
 
+@pytest.fixture(scope="module")
+def router(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    facts = """{
+        "fields": list(decision.model_dump()),
+        "staleness": {question: decided.staleness for question, (decided, _) in decisions.items()},
+        "confidence": [decided.confidence for decided, _ in decisions.values()],
+        "p_good": [p for _, by_tier in decisions.values() for p in by_tier.values()],
+        "trained_on": trained.rows, "measured_on": [found.n for found in figures.values()],
+        "in_both": len({row["prompt"] for row in rows} & set(held)),
+        "apgr": {name: [found.apgr.low, found.apgr.value, found.apgr.high] for name, found in figures.items()},
+        "cpt50": {name: found.cpt50.value for name, found in figures.items()},
+        "costs": [cost for cost, _ in by_share], "ends": [by_share[0], by_share[-1]],
+        "alone": [point(chosen) for chosen in alone.values()], "gain": gain.tolist(), "half": half.tolist(),
+        "seen": seen, "asked": len(day), "different": len(set(day)),
+        "of_another": sum(not told.endswith(f"{asked})") for told, asked in zip(answers, day, strict=True)),
+        "ledger": total.as_dict(), "calls": {name: costs.calls for name, costs in cache.ledger.by_model().items()},
+    }"""
+    return executed("router_evaluation", facts, tmp_path_factory.mktemp("router"))
+
+
 # --- quickstart ------------------------------------------------------------------------------------------------
 
 
@@ -206,6 +226,61 @@ def test_a_dead_shard_of_the_notebook_costs_its_part_with_one_copy_and_nothing_w
 
 def test_the_sharding_notebook_draws_its_four_figures(sharding: Run) -> None:
     assert len(sharding.shown("image/png")) == 4
+
+
+# --- router evaluation ------------------------------------------------------------------------------------------
+
+
+def test_the_decisions_of_the_notebook_tell_staleness_and_chances_that_are_none_beyond_0_and_1(router: Run) -> None:
+    facts = router.facts
+    assert {"model", "staleness", "confidence", "reason"} <= set(facts["fields"])
+    assert facts["staleness"]["What is the weather in Berlin right now?"] == "realtime"
+    assert facts["staleness"]["What colour is a ripe banana?"] == "timeless"
+    assert all(0.0 <= p <= 1.0 for p in [*facts["confidence"], *facts["p_good"]])
+
+
+def test_every_router_of_the_notebook_is_measured_on_the_same_prompts_and_trained_on_none_of_them(router: Run) -> None:
+    assert set(router.facts["measured_on"]) == {576}
+    assert router.facts["trained_on"] == 576
+    assert router.facts["in_both"] == 0
+
+
+def test_the_router_that_was_trained_in_the_notebook_beats_chance_and_not_what_knows_the_chances(router: Run) -> None:
+    apgr = router.facts["apgr"]
+    assert apgr["random"] == [0.5, 0.5, 0.5]
+    assert apgr["own router"][0] > 0.5
+    assert apgr["shipped router"][1] < apgr["own router"][1] < apgr["chances known"][2]
+    assert router.facts["cpt50"]["own router"] < 0.5
+
+
+def test_more_strong_calls_cost_more_and_the_ends_are_the_models_alone(router: Run) -> None:
+    facts = router.facts
+    assert facts["costs"] == sorted(facts["costs"])
+    assert facts["ends"] == [pytest.approx(one) for one in facts["alone"]]
+    assert max(facts["gain"]) > 0.0
+    assert (facts["gain"][0], facts["half"][0]) == (0.0, 0.0)
+
+
+def test_the_routed_model_of_the_notebook_serves_repeats_and_picks_both_models(router: Run) -> None:
+    facts = router.facts
+    assert [tier for tier, _ in facts["seen"]] == ["miss", "l2", "miss", "l1", "bypass", "miss"]
+    assert facts["seen"][0][1] == facts["seen"][1][1] == "small"
+    assert facts["seen"][2][1] == facts["seen"][3][1] == "large"
+    assert min(facts["calls"].values()) > 0
+
+
+def test_the_ledger_of_the_notebook_counts_every_request_and_keeps_hits_and_routing_apart(router: Run) -> None:
+    ledger = router.facts["ledger"]
+    assert router.facts["of_another"] == 0
+    assert ledger["calls"] + ledger["hits"] == router.facts["asked"] + len(router.facts["seen"])
+    assert ledger["hits"] >= router.facts["asked"] - router.facts["different"]
+    assert min(ledger["spent_usd"], ledger["saved_by_hits_usd"], ledger["saved_by_routing_usd"]) > 0.0
+    assert (ledger["estimated_usd"], ledger["unpriced"]) == (0.0, 0)
+    assert any("saved by routing" in table for table in router.shown("text/html"))
+
+
+def test_the_router_notebook_draws_its_five_figures(router: Run) -> None:
+    assert len(router.shown("image/png")) == 5
 
 
 # --- as they are committed ---------------------------------------------------------------------------------------
