@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from semroute.admission import admit
@@ -21,10 +20,8 @@ from semroute.semantic import SemanticTier, reconsider
 from semroute.steps import Embed, Get, Judge, Put, Route, Step, StepFailed
 
 if TYPE_CHECKING:
-    from semroute.cacheability import Judgement
     from semroute.entry import FloatVector
     from semroute.request import Request
-    from semroute.router.decision import RoutingDecision, Staleness
     from semroute.rules import Rules
     from semroute.trail import Trail
 
@@ -122,7 +119,7 @@ def update(
     yield from _route(trail, request)
     if rules.gate(trail.decision).is_bypass:
         return NotStored("the router decided to bypass")
-    life = _lifetime(request, judgement, trail.decision, rules)
+    life = rules.life(judgement, trail.decision)
     if life is None:
         return NotStored("its answer is right for a moment only")
     has_vector = is_semantic and trail.vector is not None
@@ -131,7 +128,7 @@ def update(
         query=words,
         answer=answer,
         created_at=now,
-        expires_at=now + life.total_seconds(),
+        expires_at=now + (life if request.ttl is None else min(life, request.ttl)).total_seconds(),
         labels=labels,
         epoch=0 if trail.epoch is None else trail.epoch,
         vector=trail.vector if has_vector else None,
@@ -158,20 +155,6 @@ def _reason_to_refuse(request: Request, rules: Rules) -> str | None:
     if rules.require_scope and request.scope.is_empty:
         return "the cache requires a scope and the request names none"
     return None
-
-
-def _lifetime(
-    request: Request, judgement: Judgement, decision: RoutingDecision | None, rules: Rules
-) -> timedelta | None:
-    """Return the shortest life that rules, router and request allow; None where there is none at all."""
-    stalenesses: list[Staleness] = [judgement.freshness.staleness]
-    if decision is not None:
-        stalenesses.append(decision.staleness)
-        if decision.intent == "retrieval":  # what documents say may change: at most slow
-            stalenesses.append("slow")
-    lives = [rules.lifetimes.get(staleness) for staleness in stalenesses]
-    bounds = [life for life in [*lives, request.ttl] if life is not None]
-    return None if None in lives else min(bounds)
 
 
 def _get(trail: Trail) -> Generator[Step, Any, Found | None]:

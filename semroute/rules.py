@@ -13,6 +13,7 @@ from semroute.freshness import LIFETIMES
 from semroute.gate import Gate, Policy, open_gate
 
 if TYPE_CHECKING:
+    from semroute.cacheability import Judgement
     from semroute.guards import Estimator, Guard
     from semroute.router.decision import RoutingDecision, Staleness
 
@@ -52,6 +53,16 @@ class Rules:
     def is_sure(self, decision: RoutingDecision) -> bool:
         """Say whether a decision counts in full; written so that a confidence that is not a number counts as none."""
         return decision.confidence >= self.policy.min_confidence
+
+    def life(self, judgement: Judgement, decision: RoutingDecision | None) -> timedelta | None:
+        """Return how old an answer to a question may become, by wording and router; None where it is not to be kept."""
+        stalenesses: list[Staleness] = [judgement.freshness.staleness]
+        if decision is not None:
+            stalenesses.append(decision.staleness)
+            if decision.intent == "retrieval":  # what documents say may change: at most slow
+                stalenesses.append("slow")
+        lives = [life for life in map(self.lifetimes.get, stalenesses) if life is not None]
+        return min(lives) if len(lives) == len(stalenesses) else None
 
     def asked(self, gate: Gate, embedder: str | None) -> tuple[Guard, ...]:
         """Return the guards that are asked about a candidate behind a gate, in turn."""

@@ -107,14 +107,14 @@ class SemanticTier:
         entry = yield from self._fetch(nearest.id)
         if entry is None:
             return None
-        if not entry.answer.is_of_tier(self.request.least_tier):
-            why = f"answered by tier {entry.answer.tier}, under {self.request.least_tier}"
-            weak = Verdict("tier", passed=False, why=why)
-            self._note(Nearest(nearest.id, nearest.query, nearest.similarity, (*verdicts, weak)))
+        until = self._served_until(entry)
+        refusal = self._refusal(entry, until)
+        if refusal is not None:
+            self._note(Nearest(nearest.id, nearest.query, nearest.similarity, (*verdicts, refusal)))
             return None
         trail.entry = entry
         p_reusable = least_p(verdicts)
-        if trail.serves:
+        if trail.serves and until >= entry.expires_at:  # an alias lives as long as its entry
             version = self.rules.version
             alias = Alias(trail.address, nearest.id, self.words, nearest.similarity, p_reusable, version, self.now)
             try:
@@ -132,6 +132,23 @@ class SemanticTier:
             trail=trail,
         )
         return Hit(entry.answer, explanation)
+
+    def _served_until(self, entry: Entry) -> float:
+        """Return until when an answer may be served to this question.
+
+        Its own wording, or the router, may allow it less than the question that the answer was stored for.
+        """
+        life = self.rules.life(self.trail.judged(self.request, self.rules), self.trail.decision)
+        return entry.created_at if life is None else entry.created_at + life.total_seconds()
+
+    def _refusal(self, entry: Entry, until: float) -> Verdict | None:
+        """Return what speaks against an answer whose question is the same: a weaker model, or its age."""
+        least = self.request.least_tier
+        if not entry.answer.is_of_tier(least):
+            return Verdict("tier", passed=False, why=f"answered by tier {entry.answer.tier}, under {least}")
+        if not self.now < until:
+            return Verdict("age", passed=False, why="older than an answer to this question may be")
+        return None
 
     def _just_answered(self) -> Generator[Step, Any, Hit | None]:
         """Serve the very same request, whose answer was stored since the exact tier was read."""

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from semroute import flow
-from semroute.entry import Answer, Found
+from semroute.entry import Answer, Entry, Found
 from semroute.gate import Policy
 from semroute.request import Request
 from semroute.result import Bypass, Hit, Miss, Verdict
 from semroute.router.decision import RoutingDecision
 from semroute.steps import Embed, Reconsider, Route
-from tests.flow_by_hand import ADDRESS, BROKEN, NOW, QUESTION, alias, candidate, entry, hand, look, rules
+from tests.flow_by_hand import ADDRESS, BROKEN, NOTHING, NOW, QUESTION, alias, candidate, entry, hand, look, rules
 
 PASSED = (Verdict("g", passed=True),)
 SURE, UNSURE = RoutingDecision(confidence=0.9), RoutingDecision(confidence=0.3)
@@ -155,3 +155,30 @@ class TestRouted:
         assert look(by, self.ROUTED).explanation.decision == SURE
         assert by.of(Route)[0].vector is None
         assert len(by.of(Embed)) == 1
+
+
+class TestAge:
+    """An answer that was stored for other words may be older than this question allows."""
+
+    OLD = entry(created_at=NOW - 7_200, expires_at=NOW + 86_400)
+
+    def then(self, found: Entry) -> list[Found]:
+        return [NOTHING, Found(found, None, 7)]
+
+    def test_one_that_is_older_than_the_askers_life_is_not_served(self) -> None:
+        by = hand(Route=RoutingDecision(staleness="daily"), Search=[candidate()], Get=self.then(self.OLD))
+        result = look(by)
+        assert isinstance(result, Miss)
+        assert "age: older than an answer to this question may be" in result.explanation.reason
+        assert "Put" not in by.kinds
+
+    def test_one_that_is_young_enough_now_is_served_without_an_alias_that_would_outlast_it(self) -> None:
+        young = entry(created_at=NOW - 600, expires_at=NOW + 86_400)
+        by = hand(Route=RoutingDecision(staleness="daily"), Search=[candidate()], Get=self.then(young))
+        assert isinstance(look(by), Hit)
+        assert "Put" not in by.kinds
+
+    def test_one_that_may_become_as_old_as_it_can_gets_an_alias(self) -> None:
+        by = hand(Route=RoutingDecision(staleness="slow"), Search=[candidate()], Get=self.then(self.OLD))
+        assert isinstance(look(by), Hit)
+        assert "Put" in by.kinds

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel, LanguageModelInput
     from langchain_core.messages import BaseMessage
 
+    from semroute.ledger import CostLedger
     from semroute.rehearsal import Trace
     from semroute.request import Request
     from semroute.stores import Store
@@ -81,6 +82,11 @@ class SemrouteCache(BaseCache):
     def __repr__(self) -> str:
         namespace = "" if self.asker.namespace is None else f", namespace {self.asker.namespace!r}"
         return f"<SemrouteCache of {self.core!r}{namespace}>"
+
+    @property
+    def ledger(self) -> CostLedger:
+        """What was spent on models, and what hits and routing saved."""
+        return self.core.ledger
 
     def __copy__(self) -> Self:
         """A cache is a shared resource: copies of a model that holds it share it."""

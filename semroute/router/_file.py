@@ -48,6 +48,16 @@ class RouterFile:
         """Identity of the embedder whose vectors it was fitted on."""
         return next(iter(self.embedders))
 
+    @property
+    def is_whole(self) -> bool:
+        return self.heads is not None and self.tiers is not None
+
+    def completed(self, other: RouterFile) -> RouterFile:
+        """Return the file with the half of another that it lacks."""
+        heads = other.heads if self.heads is None else self.heads
+        tiers, gains = (other.tiers, other.gains) if self.tiers is None else (self.tiers, self.gains)
+        return RouterFile(heads, tiers, gains, self.card)
+
     def text(self) -> str:
         """Return the file's content."""
         told: dict[str, JSON] = {

@@ -68,8 +68,16 @@ class LearnedRouter:
 
     @cached_property
     def fitted(self) -> RouterFile:
-        """What it has learnt; raises ConfigError where the file cannot be read."""
-        return RouterFile.read(self._path)
+        """What it has learnt; raises ConfigError where the file cannot be read.
+
+        A file that was fitted on labels of one kind only has half of a router: the other half is the one that ships,
+        where that is for the same embedder.
+        """
+        file = RouterFile.read(self._path)
+        if file.is_whole:
+            return file
+        shipped = RouterFile.read(SHIPPED)
+        return file.completed(shipped) if shipped.embedder == file.embedder else file
 
     @property
     def embedder(self) -> str:

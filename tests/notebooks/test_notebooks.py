@@ -115,7 +115,10 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "costs": [cost for cost, _ in by_share], "ends": [by_share[0], by_share[-1]],
         "alone": [point(chosen) for chosen in alone.values()], "gain": gain.tolist(), "half": half.tolist(),
         "seen": seen, "asked": len(day), "different": len(set(day)),
-        "of_another": sum(not told.endswith(f"{asked})") for told, asked in zip(answers, day, strict=True)),
+        "of_another_subject": sum(
+            not any(subject in told and subject in question for subject in (*EXACT, *EVERYDAY))
+            for told, question in zip(answers, day, strict=True)
+        ),
         "ledger": total.as_dict(), "calls": {name: costs.calls for name, costs in cache.ledger.by_model().items()},
     }"""
     return executed("router_evaluation", facts, tmp_path_factory.mktemp("router"))
@@ -271,7 +274,7 @@ def test_the_routed_model_of_the_notebook_serves_repeats_and_picks_both_models(r
 
 def test_the_ledger_of_the_notebook_counts_every_request_and_keeps_hits_and_routing_apart(router: Run) -> None:
     ledger = router.facts["ledger"]
-    assert router.facts["of_another"] == 0
+    assert router.facts["of_another_subject"] == 0
     assert ledger["calls"] + ledger["hits"] == router.facts["asked"] + len(router.facts["seen"])
     assert ledger["hits"] >= router.facts["asked"] - router.facts["different"]
     assert min(ledger["spent_usd"], ledger["saved_by_hits_usd"], ledger["saved_by_routing_usd"]) > 0.0

@@ -18,7 +18,7 @@ from semroute.router._heads import FEATURES, Head, Heads
 from semroute.router._prompt_features import FEATURES as TIER_FEATURES
 from semroute.router._tiers import Expert, TierPredictor
 from semroute.router.catalog import CatalogModel, ModelCatalog
-from semroute.router.learned import LearnedRouter
+from semroute.router.learned import SHIPPED, LearnedRouter
 from semroute.router.outcomes import Outcomes
 from semroute.router.preference import GoodEnough, StrongShare
 from semroute.stores.embedded import EmbeddedStore
@@ -114,6 +114,17 @@ def test_half_a_router_leaves_the_other_half_to_the_rules(tmp_path: Path) -> Non
     assert router(tmp_path, tiers=None).route(QUESTION, TIMELESS).model is None
     decision = router(tmp_path, heads=None).route(QUESTION, TIMELESS)
     assert (decision.origin, decision.model) == ("rules", "small")
+
+
+def test_half_a_router_for_the_shipped_embedder_is_completed_by_the_one_that_ships(tmp_path: Path) -> None:
+    shipped = RouterFile.read(SHIPPED)
+    path = tmp_path / "half.json"
+    RouterFile(None, tiers(shipped.embedder)).write(path)
+    whole = LearnedRouter(file=path).fitted
+    assert whole.heads is not None
+    assert whole.tiers is not None
+    assert whole.tiers.dimensions == 2
+    assert LearnedRouter().fitted.is_whole
 
 
 def test_tiers_between_lie_between_and_tiers_of_the_same_names_are_the_same(tmp_path: Path) -> None:
