@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from semroute.router._file import RouterFile
-from semroute.router.decision import RoutingDecision, Staleness
+from semroute.router.decision import Intent, RoutingDecision, Staleness
 from semroute.router.preference import GoodEnough, Preference, StrongShare
 from semroute.router.rules import decide
 
@@ -92,10 +92,10 @@ class LearnedRouter:
         if heads is None or vector is None:
             return rules.model_copy(update={"model": model, "reason": "; ".join(filter(None, (rules.reason, why)))})
         said = heads.predict(vector, request.query, rules)
-        staleness, confidence = _life(said)
-        reason = rules.reason if staleness == rules.staleness else f"learned: {staleness}"
         # What merely speaks of an error, and shows none, is a question like any other.
-        intent = "retrieval" if said.intent == "error" != rules.intent else said.intent
+        intent: Intent = "retrieval" if said.intent == "error" != rules.intent else said.intent
+        staleness, confidence = _life(said, intent)
+        reason = rules.reason if staleness == rules.staleness else f"learned: {staleness}"
         return RoutingDecision.model_construct(
             intent=intent,
             complexity=said.complexity,
@@ -133,21 +133,26 @@ class LearnedRouter:
         return model.name, f"P({model.name} is good enough) {p_good[model.tier]:.2f}"
 
 
-def _life(said: Prediction) -> tuple[Staleness, float]:
-    """Return for how long an answer is kept, and how probable it is that this is not too long.
+def _life(said: Prediction, intent: Intent) -> tuple[Staleness, float]:
+    """Return how soon an answer turns wrong, and how probable it is that it is kept no longer than it is right.
 
-    It is never longer than rules and heads say, and a week where a month is not sure enough; whether a week is too
-    long as well is for them to say, and for the gate to be careful about.
+    It is never kept longer than rules and heads say. What a retrieval brought is kept no longer than a week, so that
+    the confidence asks for no more; other answers are kept a week where a month is not sure enough.
     """
-    p = said.probabilities.get("staleness")
-    if said.staleness == "realtime" or p is None:
-        return said.staleness, 1.0
+    staleness, p = said.staleness, said.probabilities.get("staleness")
+    if staleness == "realtime" or p is None:
+        return staleness, 1.0
     not_at_once = said.probabilities.get("realtime", {}).get("no", 1.0)
-    for staleness, as_long in _AS_LONG.items():
-        confidence = min(1.0, not_at_once * sum(p.get(one, 0.0) for one in as_long))
-        if said.staleness in as_long and (staleness != "timeless" or confidence >= _SAFE):
-            return staleness, confidence
-    return said.staleness, 0.0
+
+    def right_for(kept: Staleness) -> float:
+        return min(1.0, not_at_once * sum(p.get(one, 0.0) for one in _AS_LONG[kept]))
+
+    if staleness != "timeless":
+        return staleness, right_for(staleness)
+    if intent == "retrieval":
+        return staleness, right_for("slow")
+    month = right_for("timeless")
+    return ("timeless", month) if month >= _SAFE else ("slow", right_for("slow"))
 
 
 def _of_tiers(p: list[float], fitted: tuple[str, ...], tiers: tuple[int, ...]) -> dict[int, float]:

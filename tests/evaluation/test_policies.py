@@ -67,9 +67,17 @@ def test_writing_that_fails_leaves_the_old_file_and_nothing_beside_it(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "policy.json"
+    write_policy(TUNED, path)
+    assert read_policy(str(path)) == TUNED
+
+
+def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine", encoding="utf-8")
     with pytest.raises(ConfigError, match="cannot be written"):
-        write_policy(TUNED, tmp_path / "nowhere" / "policy.json")
+        write_policy(TUNED, tmp_path / "taken" / "policy.json")
+    assert (tmp_path / "taken").read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize(

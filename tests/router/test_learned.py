@@ -77,11 +77,20 @@ def test_a_question_whose_answer_never_changes_is_kept_long_and_a_changing_one_i
     assert doubtful.confidence > 0.95
 
 
+TORN = {"staleness": [[0.4, 0.0], [0.3, 0.0], [0.3, 0.0]]}
+
+
 def test_a_life_in_doubt_is_the_shorter_one_and_low_confidence_tells_the_gate(tmp_path: Path) -> None:
-    torn = {"staleness": [[0.4, 0.0], [0.3, 0.0], [0.3, 0.0]]}
-    decision = router(tmp_path, heads=heads(**torn)).route(QUESTION, TIMELESS)
+    decision = router(tmp_path, heads=heads(**TORN)).route(Request.of("Compare the anthem with the hymn."), TIMELESS)
+    assert decision.intent == "analysis"
     assert decision.staleness == "slow"
     assert 0.5 < decision.confidence < 0.8
+
+
+def test_what_a_retrieval_brought_is_kept_a_week_at_most_and_its_confidence_is_that_of_a_week(tmp_path: Path) -> None:
+    decision = router(tmp_path, heads=heads(**TORN)).route(QUESTION, TIMELESS)
+    assert (decision.intent, decision.staleness) == ("retrieval", "timeless")
+    assert decision.confidence == pytest.approx(0.68, abs=0.01)
 
 
 def test_the_rules_are_never_made_milder(tmp_path: Path) -> None:
