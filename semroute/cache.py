@@ -30,7 +30,7 @@ from semroute.prices import priced
 from semroute.rehearsal import Recorder, StepRecord, Trace
 from semroute.request import Digests, Request
 from semroute.result import Explanation, Hit, Lookup, Miss, NotStored, Queued, Stored, Update
-from semroute.router import Reconsidering, check_embedder
+from semroute.router import Reconsidering, check_embedder, checked_router
 from semroute.router.rules import RuleRouter
 from semroute.steps import Step, StepFailed
 from semroute.telemetry import CallEvent, Counters, Event, LookupEvent, Stats, UpdateEvent
@@ -94,7 +94,7 @@ class SemanticCache(Care, Closing):
         self.settings = Settings.load(named_settings) if settings is None else settings
         self.store = store_of(store, more_stores, self.settings, clock)
         self.embedder = default_embedder() if embedder is None else embedder
-        self.router: Router = RuleRouter() if router is None else router
+        self.router: Router = checked_router(RuleRouter() if router is None else router)
         rules = rules_of(self.settings, policy, guards, verifier)
         self.rules = replace(rules, reconsiders=isinstance(self.router, Reconsidering))
         self.flights = Flights()

@@ -49,7 +49,7 @@ def decide(request: Request, words: str, trail: Trail) -> Generator[Step, Any, N
 def _decide(request: Request, words: str, trail: Trail, rules: Rules) -> Generator[Step, Any, None]:
     """Have the model chosen that is called: what was not asked on the way is asked now, and doubts are looked into."""
     yield from decide(request, words, trail)
-    if rules.reconsiders and trail.decision is not None and not rules.is_sure(trail.decision):
+    if rules.reconsiders and trail.decision is not None:  # it knows itself what it is sure of
         yield from reconsider(trail, request, trail.decision, None)
 
 

@@ -41,5 +41,10 @@ _WHERE: Final = {
 def __getattr__(name: str) -> object:
     """Import what few programs need when it is first asked for."""
     if name in _WHERE:
-        return getattr(import_module(f"langchain_semroute.{_WHERE[name]}"), name)
+        try:
+            return getattr(import_module(f"langchain_semroute.{_WHERE[name]}"), name)
+        except ModuleNotFoundError as missing:
+            if missing.name != "langchain":
+                raise
+            raise ImportError(f"{name} is for agents of the package langchain: pip install langchain") from missing
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -60,6 +60,7 @@ class Call:
         self._flight: Flight | None = None
         self._lead: Lead | None = None
         self._is_bypassed = False
+        self._is_kept = True
         self._began = self._called = time.perf_counter()
         self._model: CatalogModel | None = None
         self.explanation: Explanation | None = None
@@ -100,9 +101,9 @@ class Call:
         except Exception as error:  # fail open
             self._cache.failed("update", error)
 
-    def turns_to(self, model: CatalogModel, *, is_routed: bool) -> None:
-        """Say which model of a catalogue is called now: its name and tier go with the answer."""
-        self._model, self._called = model, time.perf_counter()
+    def turns_to(self, model: CatalogModel, *, is_routed: bool, is_kept: bool = True) -> None:
+        """Say which model of a catalogue is called now: its name and tier go with the answer, which may be kept."""
+        self._model, self._called, self._is_kept = model, time.perf_counter(), is_kept
         self._request = replace(self._request, is_routed=is_routed)
 
     def end(self) -> None:
@@ -205,7 +206,7 @@ class Call:
         if answer is not None and model is not None:
             answer = replace(answer, model=model.name, tier=model.tier)
             answer = answer if model.price is None else priced(answer, {model.name: model.price})
-        if answer is None or not self._is_bypassed:
+        if answer is None or (self._is_kept and not self._is_bypassed):
             return answer
         self._cache.core.called(self._request, answer)
         return None

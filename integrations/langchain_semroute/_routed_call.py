@@ -169,7 +169,9 @@ class RoutedCall(AbstractContextManager["RoutedCall", None]):
         self._left = list(self._choice.chain)
 
     def _turn(self, model: CatalogModel, call: Call, served: list[ChatGeneration] | None) -> Turn:
-        call.turns_to(model, is_routed=self._named is None)
+        # What a weaker model says in the place of one that failed would be served long after that one is back.
+        is_kept = not self._is_shared or self._choice is None or model.tier >= self._choice.model.tier
+        call.turns_to(model, is_routed=self._named is None, is_kept=is_kept)
         told: dict[str, JSON] = {
             "model": model.name,
             "choice": None if served is not None or self._choice is None else self._choice.reason,

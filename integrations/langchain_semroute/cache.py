@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
+from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumps
 from langchain_core.outputs import Generation
 
@@ -27,7 +28,7 @@ from semroute.errors import ConfigError
 from semroute.result import Hit, Lookup
 
 if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel, LanguageModelInput
+    from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import BaseMessage
 
     from semroute.ledger import CostLedger
@@ -188,6 +189,8 @@ class SemrouteCache(BaseCache):
 
         Raises ConfigError for a call that is never cached, StoreError where the store cannot be opened.
         """
+        if not isinstance(model, BaseChatModel):
+            raise ConfigError(f"explain() takes a chat model, not {type(model).__name__}: give one model by itself")
         messages = model._convert_input(input).to_messages()
         described = (dumps([message.model_copy(update={"id": None}) for message in messages]), model._get_llm_string())
         try:

@@ -42,7 +42,8 @@ def cached(
     """
     if not isinstance(model, BaseChatModel):
         raise ConfigError(
-            f"cached() takes a chat model, not {type(model).__name__}: cache the model first, then bind tools to it"
+            f"cached() takes a chat model, not {type(model).__name__}: cache the model first, then bind tools to it; "
+            "a RoutedModel caches already"
         )
     if isinstance(replay_chunk_chars, bool) or replay_chunk_chars < 1:
         raise ConfigError(f"replay_chunk_chars must be a whole number of at least 1, not {replay_chunk_chars!r}")

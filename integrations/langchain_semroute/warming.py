@@ -117,6 +117,8 @@ class _Task:
         concurrency: int,
         done_file: str | Path | None,
     ) -> None:
+        if not isinstance(model, BaseChatModel):
+            raise ConfigError(f"warm() takes a chat model, not {type(model).__name__}: warm each model by itself")
         held = model.cache if isinstance(model.cache, SemrouteCache) else None
         if cache is None and held is None:
             raise ConfigError("warm() needs a cache: give cache=…, or a model that cached() returned")

@@ -41,8 +41,12 @@ def train(
 ) -> None:
     """Fit a router, and measure it on prompts that it has not seen.
 
-    Labels: intent, complexity, staleness (any of them, rows may differ), and for the choice of the model either columns
-    tier:NAME (1 or 0: its answer was good enough; the weakest tier first) or good_tiers, as a decision log has it.
+    Labels, of which rows may have some: intent (retrieval, chat, analysis, error), complexity (low, medium, high),
+    staleness (timeless, slow, daily, realtime), each with 100 prompts and 10 of each class; and for the choice of the
+    model columns tier:NAME (1 or 0: its answer was good enough; the weakest tier first), or good_tiers, as a decision
+    log has it. What there are no labels for stays as it ships.
+
+    A row: {"prompt": "What is a VPN?", "staleness": "timeless", "tier:small": 1, "tier:large": 1}
     """
     from semroute.embedders.onnx import OnnxEmbedder
     from semroute.evaluation.tables import read_rows
@@ -76,6 +80,6 @@ def _print(trained: TrainedRouter, out: Path) -> None:
     console.print(Text(f"Written to {out}"), soft_wrap=True)
     use = (
         "from semroute import SemanticCache\nfrom semroute.router import LearnedRouter\n"
-        f"cache = SemanticCache(router=LearnedRouter(file={str(out)!r}))"
+        f"cache = SemanticCache(router=LearnedRouter('models.toml', file={str(out)!r}))  # your catalogue of models"
     )
     console.print(Text(f"Use it:\n{use}", style="dim"), soft_wrap=True)

@@ -40,6 +40,7 @@ __all__ = [
     "WaitingRouter",
     "WorthOfQuality",
     "check_embedder",
+    "checked_router",
 ]
 
 _WHERE: Final = {
@@ -79,6 +80,13 @@ class FittedRouter(Protocol):
     def embedder(self) -> str:
         """Identity of the embedder."""
         ...
+
+
+def checked_router(router: Router) -> Router:
+    """Return a router as it is; raises ConfigError for what is none, which would only show when it is first asked."""
+    if isinstance(router, type) or not isinstance(router, Router):
+        raise ConfigError(f"router must be one, such as RuleRouter() or LearnedRouter(file=…), not {router!r}")
+    return router
 
 
 def check_embedder(router: object, embedder: str | None) -> None:

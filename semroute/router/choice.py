@@ -48,9 +48,10 @@ def choose(
     below `needs.least_tier`. Raises ConfigError where no model can do what is needed, or the named one cannot.
     """
     able = catalog.able(needs) if named is None else _named(catalog, named, needs)
-    model, reason = (
-        (able[0], "named by the application") if named is not None else _wanted(able, decision, strong_below)
-    )
+    if named is not None:
+        model, reason = able[0], "named by the application"
+    else:
+        model, reason = _wanted(catalog, able, decision, needs, strong_below)
     others = [other for other in catalog if other.name != model.name and not needs.lacking(other)]
     return Choice(model, reason, tuple(sorted(others, key=lambda other: _turn(model, other))))
 
@@ -63,8 +64,20 @@ def _named(catalog: ModelCatalog, name: str, needs: Needs) -> tuple[CatalogModel
     return (model,)
 
 
+def _short_of(catalog: ModelCatalog, name: str, needs: Needs) -> str:
+    if name not in catalog:
+        return "is not in the catalogue"
+    model = catalog[name]
+    is_under = model.tier < needs.least_tier
+    return f"is under the floor, tier {needs.least_tier}" if is_under else f"lacks {needs.lacking(model)}"
+
+
 def _wanted(
-    able: tuple[CatalogModel, ...], decision: RoutingDecision | None, strong_below: float
+    catalog: ModelCatalog,
+    able: tuple[CatalogModel, ...],
+    decision: RoutingDecision | None,
+    needs: Needs,
+    strong_below: float,
 ) -> tuple[CatalogModel, str]:
     strongest = next(model for model in able if model.tier == able[-1].tier)
     if decision is None:
@@ -81,7 +94,7 @@ def _wanted(
     tier = tiers[round(_SHARE_OF_TIERS[decision.complexity] * (len(tiers) - 1) + 0.01)]
     reason = f"complexity {decision.complexity}"
     if decision.model is not None:
-        reason += f" ({decision.model} cannot do what this request needs)"
+        reason += f" ({decision.model} {_short_of(catalog, decision.model, needs)})"
     return next(model for model in able if model.tier == tier), reason
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from semroute.router._file import RouterFile
+from semroute.router.catalog import ModelCatalog
 from semroute.router.decision import Intent, RoutingDecision, Staleness
 from semroute.router.preference import GoodEnough, Preference, StrongShare
 from semroute.router.rules import decide
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from semroute.entry import FloatVector
     from semroute.request import Request
     from semroute.router._heads import Prediction
-    from semroute.router.catalog import CatalogModel, ModelCatalog
+    from semroute.router.catalog import CatalogModel, Models
     from semroute.router.outcomes import Outcomes
 
 SHIPPED: Final = Path(__file__).with_name("learned.json")
@@ -47,14 +48,17 @@ class LearnedRouter:
 
     def __init__(
         self,
-        catalog: ModelCatalog | None = None,
+        catalog: ModelCatalog | Models | str | Path | None = None,
         *,
         file: str | Path | None = None,
         preference: Preference | None = None,
         outcomes: Outcomes | None = None,
     ) -> None:
-        """Nothing is read yet; `file` is one of `semroute router train`, None the one that ships."""
-        self.catalog = catalog
+        """Take a catalogue, or what `ModelCatalog.of` makes one of; raises ConfigError.
+
+        `file` is one of `semroute router train`, None the one that ships; it is not read yet.
+        """
+        self.catalog = catalog if catalog is None or isinstance(catalog, ModelCatalog) else ModelCatalog.of(catalog)
         self.outcomes = outcomes
         self._path = SHIPPED if file is None else Path(file)
         self._given_preference = preference

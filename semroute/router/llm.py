@@ -281,8 +281,8 @@ class _Patience(Deadline):
 def _check_parts(ask: object, catalog: object, fallback: object, most_confidence: object) -> None:
     if not callable(ask) or inspect.iscoroutinefunction(ask):
         raise ConfigError(
-            f"ask must be a function (system, user, schema) -> reply, with an `aask` beside it where it can be "
-            f"awaited, not {ask!r}"
+            "ask must be a function (system, user, schema) -> reply, with an `aask` beside it where it can be awaited, "
+            f"not {type(ask).__name__}: wrap a LangChain model, StructuredModel(model)"
         )
     if not isinstance(catalog, ModelCatalog):
         raise ConfigError(f"catalog must be a ModelCatalog, such as ModelCatalog.of(...), not {catalog!r}")

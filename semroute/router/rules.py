@@ -82,7 +82,7 @@ def _decision(intent: Intent, complexity: Complexity, freshness: Freshness) -> R
 
 def _intent(query: str) -> Intent:
     opening = query[:_OPENING_CHARS]
-    if any([mark in opening for mark in _MARKS_OF_ERRORS]) and _ERROR.search(opening) is not None:
+    if any(mark in opening for mark in _MARKS_OF_ERRORS) and _ERROR.search(opening) is not None:
         return "error"
     if len(opening) <= 120 and _SMALL_TALK.match(opening) is not None:
         return "chat"

@@ -83,6 +83,17 @@ def test_the_answer_of_a_fallback_is_shared_in_a_group(models: Any, core: Semant
     assert told(hit)["fallback_from"] == []
 
 
+def test_what_a_weaker_model_says_for_a_stronger_that_failed_is_not_shared_in_a_group(models: Any, core: Any) -> None:
+    models["large"].before = Outage(times=2)
+    models["medium"].before = Outage(times=2)
+    routed = RoutedModel(models, cache=core, group="house")
+    assert tier_and_model(routed.invoke(HARD)) == ("miss", "small")
+    assert core.ledger.total().calls == 1
+    assert tier_and_model(routed.invoke(HARD)) == ("miss", "small")
+    assert tier_and_model(routed.invoke(HARD)) == ("miss", "large")
+    assert tier_and_model(routed.invoke(HARD)) == ("l1", "large")
+
+
 def test_without_a_group_the_answer_of_a_fallback_is_kept_for_its_own_model(models: Any, core: SemanticCache) -> None:
     models["small"].before = Outage(times=2)
     routed = RoutedModel(models, cache=core)

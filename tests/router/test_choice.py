@@ -49,12 +49,14 @@ def test_a_model_that_cannot_do_it_or_that_nobody_knows_is_not_called() -> None:
     assert chosen(RoutingDecision(model="small", complexity="low"), Needs(vision=True)) == "large"
     choice = choose(CATALOG, RoutingDecision(model="middle", complexity="low"), Needs(tools=True))
     assert choice.model.name == "small"
-    assert "middle cannot do what this request needs" in choice.reason
+    assert "middle lacks tools" in choice.reason
     assert chosen(RoutingDecision(model="gpt-99", complexity="low")) == "small"
 
 
 def test_the_floor_of_the_application_holds() -> None:
-    assert chosen(RoutingDecision(model="small", complexity="low"), Needs(least_tier=2)) == "middle"
+    choice = choose(CATALOG, RoutingDecision(model="small", complexity="low"), Needs(least_tier=2))
+    assert choice.model.name == "middle"
+    assert "small is under the floor, tier 2" in choice.reason
 
 
 def test_a_model_that_the_application_names_wins_where_it_can() -> None:
