@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # No test asks a model hub, and neither does a process that a test starts.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -20,6 +21,10 @@ from semroute.testing.clock import FakeClock  # noqa: E402
 from semroute.testing.embedders import HashEmbedder  # noqa: E402
 
 RunPython = Callable[..., str]
+
+# No test depends on how quick a machine is.
+settings.register_profile("semroute", deadline=None)
+settings.load_profile("semroute")
 
 
 @pytest.fixture(autouse=True)
