@@ -18,7 +18,6 @@ _GIVEN_TEXT = re.compile(
     r"[^:]{0,80}:"
 )
 _SENTENCE_END = re.compile(r"[.?!;]+(?=\s|$)")
-_SPACE = re.compile(r"\s+")
 
 _HOW_TO = re.compile(
     r"\bhow (?:do|does|can|should|could|would|might|must) (?:i|we|you|one|they|people|someone|customers?|users?)\b"
@@ -41,10 +40,14 @@ _TELLING = re.compile(
     r"(?:\w{2,}ed|made|paid|bought|got|went|put|sent|lost|took|had|saw|did|was|were|been|forgot|withdrew|can't|cannot|couldn't"
     r"|didn't|haven't)\b(?!.*\b(?:what|why|when|how|who|which|where|tell me|is there|are there)\b)"
 )
-_ASKS_WHETHER = r"(?<!know )(?<!check )(?<!see )(?<!sure )(?<!confirm )(?<!me )(?<!wonder )(?<!wondering )(?<!verify )"
+# What stands before "if" is looked at behind it: there are few of that word, and many places where it could stand.
+_IF = (
+    "if(?<!know if)(?<!check if)(?<!see if)(?<!sure if)(?<!confirm if)(?<!me if)(?<!wonder if)(?<!wondering if)"
+    "(?<!verify if)"
+)
 _HYPOTHETICAL = re.compile(
-    _ASKS_WHETHER + r"\bif (?:i|i'm|i've|my|the|it|it's|we|you|they|someone|something|there)\b"
-    r"|\b(?:after|once|when|whenever|before|unless) (?:i|we|my|it's|you)\b|\bin case\b"
+    rf"\b(?:{_IF} (?:i|i'm|i've|my|the|it|it's|we|you|they|someone|something|there)"
+    r"|(?:after|once|when|whenever|before|unless) (?:i|we|my|it's|you)|in case)\b"
 )
 
 
@@ -61,16 +64,18 @@ def asked(text: str) -> str:
     """
     if len(text) > 2 * _LOOKED_AT_CHARS:
         text = f"{text[:_LOOKED_AT_CHARS]}\n{text[-_LOOKED_AT_CHARS:]}"
-    words = _QUOTED.sub(" ", text.translate(_APOSTROPHES).lower())
-    given = _GIVEN_TEXT.match(words.lstrip())
+    words = (text if text.isascii() else text.translate(_APOSTROPHES)).lower()
+    if "'" in words or '"' in words or "`" in words:
+        words = _QUOTED.sub(" ", words)
+    given = _GIVEN_TEXT.match(words.lstrip()) if ":" in words else None
     if given is not None:
         words = given.group()
-    return _SPACE.sub(" ", words).strip()
+    return " ".join(words.split())
 
 
 def sentences(words: str) -> list[str]:
     """Split what `asked` returned into sentences, without their end marks."""
-    return [part.strip() for part in _SENTENCE_END.split(words) if part.strip()]
+    return [part for part in map(str.strip, _SENTENCE_END.split(words)) if part]
 
 
 @lru_cache(maxsize=32)

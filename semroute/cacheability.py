@@ -125,7 +125,7 @@ def _reason_to_bypass(facts: Facts, freshness: Freshness) -> str | None:
 
 
 def _reason_for_exact_only(facts: Facts, limits: CacheabilityLimits) -> str | None:
-    if not any(character.isalpha() for character in facts.query):
+    if not facts.query[:1].isalpha() and not any(map(str.isalpha, facts.query)):
         return "the query has no letters to compare by meaning"
     if not facts.is_users_turn:
         return "the last turn is not the user's"

@@ -87,8 +87,12 @@ class Scope:
     """Set for answers about one person's own state, which only that person may be served."""
 
     def __post_init__(self) -> None:
-        for name, value in (("tenant", self.tenant), ("namespace", self.namespace), ("user", self.user)):
-            _check_text(name, value)
+        if self.tenant is not None:
+            _check_text("tenant", self.tenant)
+        if self.namespace is not None:
+            _check_text("namespace", self.namespace)
+        if self.user is not None:
+            _check_text("user", self.user)
 
     @property
     def is_empty(self) -> bool:
@@ -96,9 +100,9 @@ class Scope:
 
 
 def _check_text(name: str, value: object) -> None:
-    if value is not None and not isinstance(value, str):
+    if not isinstance(value, str):
         raise ConfigError(f"{name} must be a string or None, not {value!r}: write str(...) round it")
-    if isinstance(value, str) and not value.strip():
+    if not value.strip():
         raise ConfigError(f"{name} must not be blank, or all who have none would share answers: leave it out (None)")
 
 

@@ -76,10 +76,6 @@ FEATURES: Final[tuple[str, ...]] = (
 
 `_least` and `_most` are the smaller and the larger of a number that each of the two texts has.
 """
-_N_OF_ONE: Final = len(_OF_TEXT) + len(_OF_SIDE)
-_OF_QUERY: Final = slice(1, 1 + _N_OF_ONE)
-_OF_STORED: Final = slice(1 + _N_OF_ONE, 1 + 2 * _N_OF_ONE)
-"""Where the counts of either text stand in a row, until the smaller and the larger ones take their places."""
 _PACKED: Final = Struct(f"{len(FEATURES)}d").pack
 
 
@@ -128,6 +124,8 @@ class Found:
     """How the numbers differ, or nothing."""
     literals: str
     """How the code or the quotations differ, or nothing."""
+    polarity: str | None
+    """What is negated or turned round, or nothing; None where so much is left over that it was not looked for."""
     ours: frozenset[str]
     """The words of the query that the stored text lacks."""
     theirs: frozenset[str]
@@ -135,11 +133,11 @@ class Found:
 
 @dataclass(slots=True, eq=False)
 class Counts:
-    """The numbers of several pairs, as they were counted; the features are made of them all at once."""
+    """The features of several pairs, as they were counted."""
 
     similarities: list[float]
     rows: bytearray
-    """The similarity, what is counted of the query, of the stored text, and of both together: a number is 8 bytes.
+    """The features of one pair after another: a number is 8 bytes.
 
     A table is made of that in half the time that Python's own numbers take.
     """
@@ -158,27 +156,36 @@ class Counts:
         found = Found(
             numbers.differ(pair) if query.has_numbers or stored.has_numbers else "",
             literals.differ(pair) if query.has_code or stored.has_code else "",
+            polarity.differ(pair) if len(pair.only_query) * len(pair.only_stored) <= _MAX_OPPOSED else None,
             ours,
             theirs,
         )
         one, two = _side(pair.only_query, ours, rarity), _side(pair.only_stored, theirs, rarity)
         left, other_left = one[_RARITY_LEFT], two[_RARITY_LEFT]
+        least: list[float] = []
+        most: list[float] = []
+        for ours_has, theirs_has in zip((*query.counts, *one), (*stored.counts, *two), strict=True):
+            if ours_has < theirs_has:
+                least.append(ours_has)
+                most.append(theirs_has)
+            else:
+                least.append(theirs_has)
+                most.append(ours_has)
         self.similarities.append(similarity)
         self.rows += _PACKED(
-            similarity, *query.counts, *one, *stored.counts, *two, *_common(pair, query, stored, found),
+            similarity, *least, *most, *_common(pair, query, stored, found),
             *_shares(max(0.0, query.counts[-1] - left), left, other_left),
         )  # fmt: skip
         return found
 
     def features(self) -> Matrix:
-        """Return the features, one row a pair, the columns as FEATURES names them."""
+        """Return the features, one row a pair, the columns as FEATURES names them.
+
+        The table stands in the memory of `rows`: no pair can be added while it is in use.
+        """
         import numpy as np
 
-        counted = np.frombuffer(self.rows).reshape(-1, len(FEATURES))
-        one, two, features = counted[:, _OF_QUERY], counted[:, _OF_STORED], counted.copy()
-        np.minimum(one, two, out=features[:, _OF_QUERY])
-        np.maximum(one, two, out=features[:, _OF_STORED])
-        return features
+        return np.frombuffer(self.rows).reshape(-1, len(FEATURES))
 
 
 def _side(left: tuple[Token, ...], other: frozenset[str], rarity: Mapping[str, float]) -> tuple[float, ...]:
@@ -219,7 +226,7 @@ def _common(pair: Pair, query: Profile, stored: Profile, told: Found) -> tuple[f
         front,
         back,
         bool(told.numbers),
-        n_left * n_other_left <= _MAX_OPPOSED and bool(polarity.differ(pair)),
+        bool(told.polarity),
         bool(told.literals),
         _part(found, found + len(told.ours) + len(told.theirs)),
         _part(kept, kept + broken_least + broken_most),

@@ -59,6 +59,8 @@ def _gerund(pair: Pair) -> str:
 
 def _nouns(text: Text) -> dict[str, str]:
     """Return the words that stand behind "a", "an" or "the", by their keys."""
+    if _BEFORE_NOUNS.isdisjoint(text.keys):
+        return {}
     behind = [two for one, two in pairwise(text.tokens) if one.key in _BEFORE_NOUNS and two.kind is _CONTENT]
     return {token.key: token.surface.lower() for token in behind}
 
@@ -72,7 +74,8 @@ def _preposition(pair: Pair) -> str:
     ours, theirs = _plain(pair.query), _plain(pair.stored)
     if len(ours) != len(theirs):
         return ""
-    other = [(one, two) for one, two in zip(ours, theirs, strict=True) if one.key != two.key]
+    # Texts share the tokens of their words.
+    other = [(one, two) for one, two in zip(ours, theirs, strict=True) if one is not two and one.key != two.key]
     if len(other) != 1:
         return ""
     first, second = other[0][0].key, other[0][1].key

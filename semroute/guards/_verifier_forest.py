@@ -1,9 +1,13 @@
-"""Boosted trees, evaluated by numpy: every tree and every candidate at once, a step down at a time."""
+"""Boosted trees, evaluated by numpy: every tree and every candidate at once.
+
+For a few candidates every node is asked, and a table says which leaf the answers lead to; for many it goes a step down
+at a time.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
@@ -14,6 +18,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Matrix: TypeAlias = NDArray[np.float64]
+
+_FEW_ROWS = 8
+_FEW_LEVELS = 4
+_N_BITS = 2**_FEW_LEVELS
+"""The answers of a tree's inner nodes, one bit each and one that is never set, make a number of two bytes."""
+
+
+@lru_cache(maxsize=_FEW_LEVELS)
+def _leaves(depth: int) -> NDArray[np.uint8]:
+    """Return the leaf that a tree of a depth ends at, by its nodes' answers: the n-th bit is that of the n-th node."""
+    answers = np.arange(2 ** (_N_BITS - 1))
+    node = np.zeros_like(answers)
+    for _ in range(depth):
+        node = 2 * node + 1 + (answers >> node & 1)
+    leaves: NDArray[np.uint8] = (node - (2**depth - 1)).astype(np.uint8)
+    return leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +69,14 @@ class Forest:
         levels = [slice(2**level - 1, 2 ** (level + 1) - 1) for level in range(self.depth)]
         return [(self.features[:, level].ravel(), self.thresholds[:, level].ravel()) for level in levels]
 
+    @cached_property
+    def _nodes(self) -> tuple[NDArray[np.intp], Matrix, NDArray[np.intp]]:
+        """Columns and thresholds of all nodes, tree after tree and as many of each as it has bits; its first leaf."""
+        n_trees, n_nodes = self.features.shape
+        columns, thresholds = np.zeros((n_trees, _N_BITS), np.intp), np.full((n_trees, _N_BITS), np.inf)
+        columns[:, :n_nodes], thresholds[:, :n_nodes] = self.features, self.thresholds
+        return columns.ravel(), thresholds.ravel(), np.arange(n_trees) * (n_nodes + 1)
+
     @classmethod
     def empty(cls, depth: int) -> Self:
         """Return the forest that adds nothing."""
@@ -61,6 +89,20 @@ class Forest:
 
     def sums(self, rows: Matrix) -> Matrix:
         """Return what the trees add up to for each row; shape (rows,)."""
+        is_little = len(rows) <= _FEW_ROWS and self.depth <= _FEW_LEVELS
+        sums: Matrix = self.values.take(self._ends_of_few(rows) if is_little else self._ends(rows)).sum(axis=1)
+        return sums
+
+    def _ends_of_few(self, rows: Matrix) -> NDArray[np.intp]:
+        """Return the places of the leaves that the rows end at, shape (rows, trees)."""
+        columns, thresholds, first_leaves = self._nodes
+        answers = np.packbits(rows.take(columns, axis=1) > thresholds, bitorder="little").view("<u2")
+        leaves = _leaves(self.depth).take(answers).reshape(len(rows), len(self.values))
+        places: NDArray[np.intp] = leaves + first_leaves
+        return places
+
+    def _ends(self, rows: Matrix) -> NDArray[np.intp]:
+        """Do the same for many rows: only the nodes that they come by are asked."""
         numbers, starts = rows.ravel(), np.arange(len(rows))[:, None] * rows.shape[1]
         # The children of the node that is the p-th of its level, tree after tree, are the 2p-th of theirs and the next.
         place = np.arange(len(self.values)) * 2 + (numbers.take(self._levels[0][0] + starts) > self._levels[0][1])
@@ -70,8 +112,8 @@ class Forest:
             above = numbers.take(asked) > thresholds.take(place)
             place += place
             place += above
-        sums: Matrix = self.values.take(place).sum(axis=1)
-        return sums
+        places: NDArray[np.intp] = place
+        return places
 
     def deepened(self, depth: int) -> Forest:
         """Return the same function as trees of a greater depth."""

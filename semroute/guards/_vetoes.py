@@ -43,6 +43,7 @@ def _voice(pair: Pair) -> str:
 
 
 _Rules: TypeAlias = tuple[tuple[str, Callable[[Pair], str]], ...]
+# In both the rule of polarity comes first.
 _ALWAYS: Final[_Rules] = (
     ("polarity", polarity.left_opposites),
     ("names", names.both_differ),
@@ -70,8 +71,10 @@ def veto(pair: Pair, found: Found) -> str:
     if found.literals:
         return f"literals: {found.literals}"
     is_asked = not question.is_statement(pair)
-    why = _first(_ALWAYS, pair) if is_asked else ""
-    return why or (_first(_WHEN_CLOSE, pair) if _are_close(found, is_asked) else "")
+    # Where polarity was looked for and nothing found, nothing is found by asking again.
+    start = 1 if found.polarity == "" else 0
+    why = _first(_ALWAYS[start:], pair) if is_asked else ""
+    return why or (_first(_WHEN_CLOSE[start:], pair) if _are_close(found, is_asked) else "")
 
 
 def _first(rules: _Rules, pair: Pair) -> str:
@@ -86,4 +89,4 @@ def _first(rules: _Rules, pair: Pair) -> str:
 def _are_close(found: Found, is_asked: bool) -> bool:
     """Say whether two texts are near copies, or of a script that nothing was fitted on."""
     n_other = max(len(found.ours - _NO_WORDS), len(found.theirs - _NO_WORDS))
-    return n_other < MOST_OTHER_WORDS + is_asked or not all(map(str.isascii, found.ours | found.theirs))
+    return n_other < MOST_OTHER_WORDS + is_asked or not "".join((*found.ours, *found.theirs)).isascii()

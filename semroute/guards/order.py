@@ -21,7 +21,8 @@ from semroute.guards._tokens import Kind
 from semroute.guards._words import JOINERS, words
 from semroute.guards.question import is_statement
 
-_COUNTED = (Kind.CONTENT, Kind.NUMBER, Kind.LITERAL)
+_CONTENT, _NEGATION, _MARK = Kind.CONTENT, Kind.NEGATION, Kind.MARK
+_COUNTED = (_CONTENT, Kind.NUMBER, Kind.LITERAL)
 _SYMMETRIC = frozenset(
     canonical(word)
     for word in words("married related similar close equal identical friends engaged next near compatible")
@@ -99,13 +100,13 @@ def _sequences(pair: Pair, is_strict: bool) -> tuple[list[str], list[str]]:
                 key = renamed.get(key, key)
                 if key in left or token.surface == "best" or (key == "take" and "long" in text.vocabulary):
                     continue
-                if is_strict or token.is_name or kind is not Kind.CONTENT or kind_of(key):
+                if is_strict or token.is_name or kind is not _CONTENT or kind_of(key):
                     keys.append(lemma(token.surface.lower().removesuffix("'s")) if is_permuted else key)
-            elif kind is Kind.NEGATION:
+            elif kind is _NEGATION:
                 keys.append("not")
             elif key in LINKS:
                 keys.append(key)
-            elif kind is Kind.MARK and key in ".?!;":
+            elif kind is _MARK and key in ".?!;":
                 keys.append(".")
         return _with_equals_joined(keys)
 
