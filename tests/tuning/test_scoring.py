@@ -108,8 +108,10 @@ def test_a_file_that_changes_while_it_is_read_is_told(n: int, message: str) -> N
 
 
 def many(n: int) -> Iterator[LabelledPair]:
+    """Make pairs of few different words, which are remembered too."""
     for number in range(n):
-        yield LabelledPair(f"What is thing {number}?", f"What is the thing {number}?", number % 2 == 0)
+        thing = f"thing {number // 60} of {number % 60}"
+        yield LabelledPair(f"What is {thing}?", f"What is the {thing}?", number % 2 == 0)
 
 
 def test_memory_grows_by_a_few_numbers_a_pair_only(monkeypatch: pytest.MonkeyPatch) -> None:
