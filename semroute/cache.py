@@ -153,19 +153,19 @@ class SemanticCache(Care, Closing):
         steps, on_the_way = self._looking(asked, digests, ahead)
         return self._looked_up(asked, await self._driver.adrive(steps), on_the_way, began)
 
-    def decide(self, request: Request, *, ahead: Ahead | None = None) -> Ahead:
+    def decide(self, request: Request | str, *, ahead: Ahead | None = None) -> Ahead:
         """Have the router decide about a request before its lookup, as where the decision names the model.
 
         The store is not asked. What fails leaves no decision.
         """
-        trail = Trail.of(_NOWHERE, ahead)
-        self._driver.drive(flow.decide(request, self._keyring.words(request), trail))
+        asked, trail = self.request(request) if isinstance(request, str) else request, Trail.of(_NOWHERE, ahead)
+        self._driver.drive(flow.decide(asked, self._keyring.words(asked), trail))
         return trail.ahead
 
-    async def adecide(self, request: Request, *, ahead: Ahead | None = None) -> Ahead:
+    async def adecide(self, request: Request | str, *, ahead: Ahead | None = None) -> Ahead:
         """Do what `decide` does, without ever blocking the event loop."""
-        trail = Trail.of(_NOWHERE, ahead)
-        await self._driver.adrive(flow.decide(request, self._keyring.words(request), trail))
+        asked, trail = self.request(request) if isinstance(request, str) else request, Trail.of(_NOWHERE, ahead)
+        await self._driver.adrive(flow.decide(asked, self._keyring.words(asked), trail))
         return trail.ahead
 
     def update(self, request: Request | str, answer: Answer | str) -> Update:

@@ -79,7 +79,7 @@ class Deadline:
                 raise self._failed(waiting.exception()) from None
             waiting.cancel()
             raise self._late() from None
-        except Exception as error:
+        except Exception as error:  # whatever the model raises: here it is one more way to have no answer
             raise self._failed(error) from error
         self._breaker.succeeded()
         return result
@@ -92,7 +92,7 @@ class Deadline:
                 result = await asyncio.wrap_future(waiting)
         except TimeoutError as error:
             raise (self._late() if bounds.expired() else self._failed(error)) from None
-        except Exception as error:
+        except Exception as error:  # as above
             raise self._failed(error) from error
         self._breaker.succeeded()
         return result

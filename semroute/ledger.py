@@ -148,9 +148,10 @@ class CostLedger:
     def __repr__(self) -> str:
         costs = self.total()
         mark = "about " if costs.is_estimate else ""
+        unpriced = f"; {costs.unpriced} calls and hits without a price" if costs.unpriced else ""
         return (
             f"<CostLedger {costs.calls} calls, {mark}${costs.spent_usd:.4f} spent,"
-            f" ${costs.saved_by_hits_usd:.4f} saved by hits, ${costs.saved_by_routing_usd:.4f} by routing>"
+            f" ${costs.saved_by_hits_usd:.4f} saved by hits, ${costs.saved_by_routing_usd:.4f} by routing{unpriced}>"
         )
 
     def _repr_html_(self) -> str:

@@ -66,6 +66,7 @@ def test_tokens_that_nobody_told_are_estimated_and_the_sum_says_so() -> None:
 def test_what_has_no_price_is_counted_and_in_no_sum() -> None:
     costs = ledger(call("unknown"), call(None), hit("unknown", None)).total()
     assert costs == Costs(calls=2, hits=1, unpriced=3)
+    assert "3 calls and hits without a price" in repr(ledger(call("unknown"), call(None), hit("unknown", None)))
 
 
 def test_costs_are_kept_apart_by_tenant_and_by_model() -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from semroute.errors import ConfigError
 from semroute.router._file import RouterFile
 from semroute.router.catalog import ModelCatalog
 from semroute.router.decision import Intent, RoutingDecision, Staleness
@@ -59,6 +60,8 @@ class LearnedRouter:
         `file` is one of `semroute router train`, None the one that ships; it is not read yet.
         """
         self.catalog = catalog if catalog is None or isinstance(catalog, ModelCatalog) else ModelCatalog.of(catalog)
+        if preference is not None and not isinstance(preference, Preference):
+            raise ConfigError(f"preference must be one, such as GoodEnough(0.7), not {preference!r}")
         self.outcomes = outcomes
         self._path = SHIPPED if file is None else Path(file)
         self._given_preference = preference

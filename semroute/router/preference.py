@@ -7,7 +7,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from semroute.errors import ConfigError
 
@@ -18,6 +18,7 @@ _ENOUGH_SEEN: Final = 200
 _REMEMBERED: Final = 2_000
 
 
+@runtime_checkable
 class Preference(Protocol):
     """Chooses among the models of a catalogue; `p_good` says for each tier how likely its answer is good enough."""
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -48,13 +45,7 @@ from semroute.router.decision import RoutingDecision
 from semroute.testing.embedders import HashEmbedder
 from semroute.tuning.router_heads import FittedHeads, LabelledPrompt
 
-
-def put(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([header, *rows])
-    plain = text.getvalue().encode()
-    path.write_bytes(gzip.compress(plain) if path.suffix == ".gz" else plain)
+from .tables import put
 
 
 @pytest.fixture

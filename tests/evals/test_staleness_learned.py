@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,13 +15,7 @@ from semroute.router._heads import CLASSES, load
 from semroute.testing.embedders import HashEmbedder
 from semroute.tuning.router_heads import MIN_OF_A_CLASS, LabelledPrompt
 
-
-def put(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([header, *rows])
-    plain = text.getvalue().encode()
-    path.write_bytes(gzip.compress(plain) if path.suffix == ".gz" else plain)
+from .tables import put
 
 
 @pytest.fixture

@@ -181,6 +181,27 @@ def test_a_file_that_is_no_router_is_refused(tmp_path: Path, content: str, told:
         LearnedRouter(file=tmp_path / "none.json").route(QUESTION, None)
 
 
+def test_what_is_no_preference_and_no_catalogue_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="preference must be one"):
+        LearnedRouter(CATALOG, preference=0.5)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        LearnedRouter(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize("router", ["learned", 12, LearnedRouter])
+def test_a_cache_takes_nothing_for_a_router_that_is_none(router: object) -> None:
+    with pytest.raises(ConfigError, match="router must be one"):
+        SemanticCache("memory://", router=router)
+
+
+async def test_a_decision_may_be_asked_for_by_itself(tmp_path: Path) -> None:
+    with SemanticCache("memory://", embedder=HashEmbedder()) as cache:
+        told = cache.decide("What is the weather in Lisbon right now?")
+        assert told == await cache.adecide(cache.request("What is the weather in Lisbon right now?"), ahead=told)
+    assert told.decision is not None
+    assert told.decision.staleness == "realtime"
+
+
 def test_halves_of_two_embedders_do_not_go_together() -> None:
     with pytest.raises(ConfigError, match="one embedder"):
         RouterFile(heads("a", **STALENESS), tiers("b"))
