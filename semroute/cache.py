@@ -14,13 +14,15 @@ from semroute import flow
 from semroute._closing import Closing
 from semroute.background import Writer
 from semroute.binding import bound
+from semroute.calls.flights import Flights
+from semroute.calls.pace import Pace
+from semroute.calls.traffic import Traffic
 from semroute.care import Care
 from semroute.config import Settings
 from semroute.defaults import default_embedder, rules_of, store_of
 from semroute.driver import Driver
 from semroute.entry import Address, Answer
 from semroute.errors import ConfigError
-from semroute.flights import Flights
 from semroute.gate import Policy
 from semroute.keyring import Keyring
 from semroute.leading import leading_of
@@ -98,6 +100,8 @@ class SemanticCache(Care, Closing):
         rules = rules_of(self.settings, policy, guards, verifier)
         self.rules = replace(rules, reconsiders=isinstance(self.router, Reconsidering))
         self.flights = Flights()
+        self.traffic = Traffic(self.flights, self.settings.flight_deadline_s)
+        self.pace = Pace()
         self._clock = clock
         self._counters, told = Counters(), tuple(listeners)
         self.ledger = CostLedger.of(prices)
@@ -354,6 +358,7 @@ class SemanticCache(Care, Closing):
             result = self._withholding.withheld(result, trail)
             if isinstance(result, Miss):
                 self._pending.add(trail)
+                result = replace(result, learnt=trail.ahead)
             else:
                 self._take_down(asked, words, trail, None)
         self._emit(LookupEvent(result, time.perf_counter() - began, asked.scope))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from semroute.entry import JSON, Answer
     from semroute.router.decision import RoutingDecision
+    from semroute.trail import Ahead
 
 Tier: TypeAlias = Literal["l1", "l1_alias", "l2", "miss", "bypass"]
 
@@ -128,6 +129,8 @@ class Miss:
     explanation: Explanation
     withheld: Hit | None = None
     """What would have been served, were it not for shadow mode or a canary's share."""
+    learnt: Ahead | None = field(default=None, compare=False, repr=False)
+    """What the lookup has found out on its way, such as the vector of the words, so that nobody need ask again."""
 
     @property
     def tier(self) -> Tier:

@@ -68,7 +68,7 @@ LAYERS = [
     [
         "aliases",
         "pending",
-        "flights",
+        "calls",
         "leading",
         "gathering",
         "defaults",

@@ -15,12 +15,12 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
 
 from langchain_semroute._call import Calling, open_call
-from langchain_semroute._flight import calling
 from langchain_semroute._identity import forget
 from langchain_semroute._merge import normalised
 from langchain_semroute._replay import replay
-from langchain_semroute._steps import inside, is_inside
 from langchain_semroute.cache import LOOKED_UP, SemrouteCache
+from semroute.calls.streams import inside, is_inside
+from semroute.calls.traffic import calling
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun

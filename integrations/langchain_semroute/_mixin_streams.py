@@ -16,8 +16,8 @@ from langchain_semroute._call import Calling, open_call
 from langchain_semroute._merge import merged
 from langchain_semroute._mixin import Model, Stop, chunks_of
 from langchain_semroute._routed_attempt import anoted, noted
-from langchain_semroute._steps import asteps, inside, is_inside, steps
 from semroute.binding import Binding, bound, rebound
+from semroute.calls.streams import asteps, inside, is_inside, steps
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from langchain_semroute import _identity, _messages
 from langchain_semroute._values import Unsure
 from semroute.binding import bound
+from semroute.calls.notices import Notices
 from semroute.entry import JSON
 from semroute.request import Message, Request, Scope, content_digest
 
@@ -22,26 +23,9 @@ if TYPE_CHECKING:
     from langchain_semroute._identity import Identity
     from semroute.binding import Binding
 
-logger = logging.getLogger("semroute.langchain")
-
 _IDENTITIES_KEPT = 256
-_NOTICES_KEPT = 256
 _WITHIN = "\x1f"
 """Parts the namespace of a view from that of a scope inside it."""
-
-
-class Notices:
-    """Says a thing once: the first time as a warning, later for debugging only."""
-
-    def __init__(self) -> None:
-        self._said: set[str] = set()
-
-    def tell(self, text: str) -> None:
-        """Log a text, unless it was said before."""
-        is_new = text not in self._said and len(self._said) < _NOTICES_KEPT
-        if is_new:
-            self._said.add(text)
-        logger.log(logging.WARNING if is_new else logging.DEBUG, "%s", text)
 
 
 class Identities:
@@ -82,7 +66,7 @@ class Asker:
     query: Callable[[Sequence[BaseMessage]], str | None] | None = None
     identity: str | None = None
     """What a model is, said by the application for one that cannot say it itself."""
-    notices: Notices = field(default_factory=Notices, compare=False)
+    notices: Notices = field(default_factory=partial(Notices, "semroute.langchain"), compare=False)
 
     def of_strings(self, prompt: str, llm_string: str, identities: Identities) -> Request:
         """Build the request of a cache's `(prompt, llm_string)`; raises Unsure."""

@@ -17,13 +17,12 @@ from langchain_core.load import dumps
 from langchain_core.outputs import Generation
 
 from langchain_semroute import _codec
-from langchain_semroute._flight import Traffic
 from langchain_semroute._fresh import UsageMode, revive
-from langchain_semroute._pace import Pace
-from langchain_semroute._request import Asker, Identities, Notices, inner_tag
+from langchain_semroute._request import Asker, Identities, inner_tag
 from langchain_semroute._values import Unsure
 from semroute.binding import bound
 from semroute.cache import SemanticCache
+from semroute.calls.notices import Notices
 from semroute.errors import ConfigError
 from semroute.result import Hit, Lookup
 
@@ -72,10 +71,8 @@ class SemrouteCache(BaseCache):
         self.core = SemanticCache(*stores, **settings) if cache is None else cache
         self.usage = usage
         self.replay_chunk_chars = 40
-        self.notices = Notices()
+        self.notices = Notices("semroute.langchain")
         self.asker = Asker(namespace, notices=self.notices)
-        self.pace = Pace()
-        self.traffic = Traffic(self.core.flights, self.core.settings.flight_deadline_s)
         self._identities = Identities(is_trusted=trust_llm_string)
         self._begun: OrderedDict[tuple[int, int], float] = OrderedDict()
         self._lock = Lock()
@@ -128,7 +125,7 @@ class SemrouteCache(BaseCache):
         """Do what `lookup` does, without ever blocking the event loop."""
         if llm_string == LOOKED_UP:
             return None
-        await self.pace.turn()
+        await self.core.pace.turn()
         try:
             request = self._asked(prompt, llm_string)
             if request is None:
@@ -154,7 +151,7 @@ class SemrouteCache(BaseCache):
         """Do what `update` does, without ever blocking the event loop."""
         if llm_string == LOOKED_UP:
             return
-        await self.pace.turn()
+        await self.core.pace.turn()
         try:
             answer = _codec.encode(return_val, latency_s=self._latency_s(prompt, llm_string))
             request = self._asked(prompt, llm_string)
@@ -224,7 +221,7 @@ class SemrouteCache(BaseCache):
 
     def failed(self, deed: str, error: Exception) -> None:
         """Note a failure that the caller goes on without."""
-        self.notices.tell(f"{deed} failed, the model is asked instead: {type(error).__name__}: {error}")
+        self.notices.failed(deed, error)
 
     def doubtful(self, ask: Callable[[], Request]) -> Request | None:
         """Return the request that `ask` builds, or None for a call that cannot be told apart with certainty."""

@@ -19,10 +19,10 @@ from langchain_semroute._routed_attempt import handing
 from langchain_semroute._routed_call import RoutedCall
 from langchain_semroute._routed_pool import pool_of
 from langchain_semroute._routed_request import Asked, Declaration, applied, schema_declared, tools_declared
-from langchain_semroute._steps import asteps, steps
 from langchain_semroute.cache import QueryOf, SemrouteCache
 from semroute.binding import bound, rebound
 from semroute.cache import SemanticCache
+from semroute.calls.streams import asteps, steps
 from semroute.errors import ConfigError
 from semroute.router.catalog import ModelCatalog
 

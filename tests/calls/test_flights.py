@@ -6,8 +6,8 @@ import asyncio
 import threading
 from collections.abc import Callable
 
+from semroute.calls.flights import Flights
 from semroute.entry import Answer
-from semroute.flights import Flights
 
 ANSWER = Answer("a")
 LONG_S = 30.0
@@ -165,7 +165,7 @@ def test_a_follower_whose_loop_has_ended_does_not_break_the_landing() -> None:
 def test_a_forked_child_leads_for_itself_and_leaves_the_parents_flights_alone(run_python: Callable[..., str]) -> None:
     script = """
 import os
-from semroute.flights import Flights
+from semroute.calls.flights import Flights
 flights = Flights()
 flight, leads = flights.join("k")
 child = os.fork()

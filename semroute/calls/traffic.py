@@ -1,4 +1,4 @@
-"""Single flight for cached models: who leads a model call, who waits for it, and who must not wait."""
+"""Who leads a call that is under way, who waits for it, and who must not wait."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from semroute.calls.flights import Flight, Flights
     from semroute.entry import Answer
-    from semroute.flights import Flight, Flights
 
 _LANDED_LIMIT = 1_024
 
@@ -25,7 +25,7 @@ _CALLED_FROM: ContextVar[tuple[asyncio.Task[Any], ...]] = ContextVar("semroute_c
 
 @contextmanager
 def calling() -> Iterator[None]:
-    """Remember the running task for what is called in the block: LangChain makes each asynchronous call a new task."""
+    """Remember the running task for what is called in the block: frameworks make each asynchronous call a new task."""
     task = _task()
     token = _CALLED_FROM.set((*_CALLED_FROM.get(), *(() if task is None else (task,))))
     try:
@@ -65,7 +65,7 @@ class Boarding:
 
 
 class Traffic:
-    """The flights of cached models, with what keeps a caller from waiting for itself.
+    """The flights of a cache, with what keeps a caller from waiting for itself.
 
     A stream leads its flight from its first chunk to its last. Whoever reads it may ask the same again in between:
     waiting for the stream on the thread (or in the task) that is to read it would only end by the deadline.
