@@ -333,7 +333,7 @@ class SemanticCache(Care, Closing):
             trail = Trail(digests.address(request))
         else:
             self._take_down(request, words, trail, answer)
-        labels = digests.labels(request, exact)
+        labels = digests.labels(request, exact, answer.documents)
         result: Update = yield from flow.update(request, words, answer, trail, labels, self.rules, self._clock())
         if self._ageing is not None and trail.stored is not None:
             self._ageing.consider(trail.stored, trail.decision, store=self.store, rules=self.rules)
@@ -369,7 +369,8 @@ class SemanticCache(Care, Closing):
         digests = self._keyring.digests
         if not self._withholding.takes_down or digests is None:
             return
-        labels = digests.labels(asked, trail.address.exact)
+        documents = () if real_answer is None else real_answer.documents
+        labels = digests.labels(asked, trail.address.exact, documents)
         event = self._withholding.event(words, trail, real_answer, labels, self._clock())
         if event is not None:
             self._emit(event)

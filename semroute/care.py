@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -46,15 +46,18 @@ class Care(ABC):
         user: str | None = None,
         tag: str | None = None,
         entry: str | None = None,
+        corpus: str | None = None,
+        doc_ids: Iterable[str] | None = None,
         older_than: timedelta | None = None,
     ) -> int:
         """Remove every entry to which all that is named applies; returns how many went.
 
-        Answers that are under way when this is called are not stored afterwards. Raises StoreError.
+        `doc_ids` are documents, as after a change or a deletion: what was made from any of them goes. Answers that are
+        under way when this is called are not stored afterwards. Raises StoreError.
         """
-        named = {"tenant": tenant, "namespace": namespace, "user": user, "tag": tag, "entry": entry}
-        selection = Selection(named, older_than)
-        return self._delete(selection.selector(self._keyring.require(), self._clock()))
+        named = {"tenant": tenant, "namespace": namespace, "user": user, "tag": tag, "entry": entry, "corpus": corpus}
+        selection = Selection(named, older_than, doc_ids)
+        return sum(map(self._delete, selection.selectors(self._keyring.require(), self._clock())))
 
     def clear(self) -> int:
         """Remove every entry of every scope; returns how many went. Raises StoreError."""

@@ -26,6 +26,8 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "latency_s": (float, int, NoneType),
     "tier": (int, NoneType),
 }
+_TOLD: Final = ("payload", "model", "finish_reason", "usd", "latency_s", "tier")
+_FLAGS: Final = ("has_tool_calls", "is_refusal")
 
 
 def encode_answer(answer: Answer, *, max_bytes: int = MAX_ANSWER_BYTES) -> str:
@@ -35,24 +37,12 @@ def encode_answer(answer: Answer, *, max_bytes: int = MAX_ANSWER_BYTES) -> str:
     payload is not plain JSON (NaN and infinities are not) or the text would exceed `max_bytes`.
     """
     fields: dict[str, Any] = {"v": FORMAT_VERSION, "text": answer.text}
-    if answer.payload is not None:
-        fields["payload"] = answer.payload
-    if answer.model is not None:
-        fields["model"] = answer.model
-    if answer.finish_reason is not None:
-        fields["finish_reason"] = answer.finish_reason
-    if answer.has_tool_calls:
-        fields["has_tool_calls"] = True
-    if answer.is_refusal:
-        fields["is_refusal"] = True
+    fields.update({name: value for name in _TOLD if (value := getattr(answer, name)) is not None})
+    fields.update({name: True for name in _FLAGS if getattr(answer, name)})
     if answer.usage is not None:
         fields["usage"] = [answer.usage.input_tokens, answer.usage.output_tokens]
-    if answer.usd is not None:
-        fields["usd"] = answer.usd
-    if answer.latency_s is not None:
-        fields["latency_s"] = answer.latency_s
-    if answer.tier is not None:
-        fields["tier"] = answer.tier
+    if answer.documents:
+        fields["documents"] = list(answer.documents)
     return _dump(fields, max_bytes)
 
 
@@ -85,6 +75,7 @@ def decode_answer(text: str, *, max_bytes: int = MAX_ANSWER_BYTES) -> Answer:
         usd=fields.get("usd"),
         latency_s=fields.get("latency_s"),
         tier=fields.get("tier"),
+        documents=_documents(fields.get("documents")),
     )
 
 
@@ -109,6 +100,14 @@ def _dump(fields: dict[str, Any], max_bytes: int) -> str:
     if size_bytes > max_bytes:
         raise StoreError(f"the answer takes {size_bytes} bytes, more than the limit of {max_bytes}")
     return text
+
+
+def _documents(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, list) and all(isinstance(document, str) for document in value):
+        return tuple(value)
+    raise StoreError("a stored answer is damaged: its 'documents' are not a list of ids")
 
 
 def _usage(value: object) -> Usage | None:

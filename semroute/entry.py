@@ -45,6 +45,8 @@ class Answer:
     """How long the model took, in seconds: what a hit saves."""
     tier: int | None = None
     """How strong the model is that answered, among those of a route group; None outside of one."""
+    documents: tuple[str, ...] = ()
+    """Ids of the documents that it was made from: whoever changes one of them invalidates it by its id."""
 
     def is_of_tier(self, least: int) -> bool:
         """Say whether it may be served where a tier is asked for: never one of a weaker model, or of an unknown one."""
@@ -76,7 +78,7 @@ class Entry:
     expires_at: float
     """Absolute; an entry is never served at or after it."""
     labels: frozenset[str] = field(default_factory=frozenset)
-    """Digests of what can invalidate it: its tenant, namespace, user and tags, and the entry itself."""
+    """Digests of what can invalidate it: tenant, namespace, user, corpus, documents and tags, and the entry itself."""
     epoch: int = 0
     """The store's epoch when the request began: an invalidation since then wins over this entry."""
     vector: FloatVector | None = None
@@ -136,3 +138,6 @@ class Selector:
 
     labels: frozenset[str] = field(default_factory=frozenset)
     created_before: float | None = None
+    under_way: bool = False
+    """Whether only answers are meant that are still under way: what is stored stays, and a put is refused whose request
+    began before."""

@@ -119,7 +119,7 @@ def update(
     yield from _route(trail, request)
     if rules.gate(trail.decision).is_bypass:
         return NotStored("the router decided to bypass")
-    life = rules.life(judgement, trail.decision)
+    life = rules.life(request, judgement, trail.decision)
     if life is None:
         return NotStored("its answer is right for a moment only")
     has_vector = is_semantic and trail.vector is not None

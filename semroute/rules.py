@@ -15,6 +15,7 @@ from semroute.gate import Gate, Policy, open_gate
 if TYPE_CHECKING:
     from semroute.cacheability import Judgement
     from semroute.guards import Estimator, Guard
+    from semroute.request import Request
     from semroute.router.decision import RoutingDecision, Staleness
 
 
@@ -54,13 +55,14 @@ class Rules:
         """Say whether a decision counts in full; written so that a confidence that is not a number counts as none."""
         return decision.confidence >= self.policy.min_confidence
 
-    def life(self, judgement: Judgement, decision: RoutingDecision | None) -> timedelta | None:
+    def life(self, request: Request, judgement: Judgement, decision: RoutingDecision | None) -> timedelta | None:
         """Return how old an answer to a question may become, by wording and router; None where it is not to be kept."""
         stalenesses: list[Staleness] = [judgement.freshness.staleness]
         if decision is not None:
             stalenesses.append(decision.staleness)
-            if decision.intent == "retrieval":  # what documents say may change: at most slow
-                stalenesses.append("slow")
+        is_retrieval = request.corpus is not None or (decision is not None and decision.intent == "retrieval")
+        if is_retrieval and not request.is_versioned:  # what documents say may change: at most slow
+            stalenesses.append("slow")
         lives = [life for life in map(self.lifetimes.get, stalenesses) if life is not None]
         return min(lives) if len(lives) == len(stalenesses) else None
 

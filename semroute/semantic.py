@@ -138,7 +138,8 @@ class SemanticTier:
 
         Its own wording, or the router, may allow it less than the question that the answer was stored for.
         """
-        life = self.rules.life(self.trail.judged(self.request, self.rules), self.trail.decision)
+        judgement = self.trail.judged(self.request, self.rules)
+        life = self.rules.life(self.request, judgement, self.trail.decision)
         return entry.created_at if life is None else entry.created_at + life.total_seconds()
 
     def _refusal(self, entry: Entry, until: float) -> Verdict | None:

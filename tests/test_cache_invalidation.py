@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from semroute import ConfigError, Hit, Miss, NotStored, Request, SemanticCache, Stored, scope
+from semroute import Answer, ConfigError, Hit, Miss, NotStored, Request, SemanticCache, Stored, scope
 from semroute.testing.clock import FakeClock
 
 from .caching import ANSWER, QUESTION, SAME_IN_OTHER_WORDS
@@ -140,3 +141,65 @@ class TestFeedback:
         cache.update(QUESTION, ANSWER)
         assert cache.feedback("no such hit", correct=False) == 0
         assert isinstance(cache.lookup(QUESTION), Hit)
+
+
+class TestDocuments:
+    """Answers that were made from documents go with them."""
+
+    def asked(self, cache: SemanticCache, question: str, corpus: str = "handbook") -> Request:
+        return replace(cache.request(question, system=corpus), corpus=corpus)
+
+    async def fill(self, face, cache: SemanticCache) -> None:
+        made_from = {"What is a ring?": ("a", "b"), "What is a shard?": ("b",), "What is an alias?": ()}
+        for question, documents in made_from.items():
+            answer = Answer(f"{question} Well.", documents=documents)
+            assert isinstance(await face.update(cache, self.asked(cache, question), answer), Stored)
+        other = self.asked(cache, "What is a ring?", "faq")
+        assert isinstance(await face.update(cache, other, Answer("Round.", documents=("a",))), Stored)
+
+    async def left(self, face, cache: SemanticCache) -> int:
+        questions = ("What is a ring?", "What is a shard?", "What is an alias?")
+        asked = [*(self.asked(cache, question) for question in questions), self.asked(cache, questions[0], "faq")]
+        return sum([isinstance(await face.lookup(cache, request), Hit) for request in asked])
+
+    @pytest.mark.parametrize(
+        ("named", "gone"),
+        [
+            ({"doc_ids": ["a"]}, 2),
+            ({"doc_ids": ["a"], "corpus": "handbook"}, 1),
+            ({"doc_ids": ["a", "b"], "corpus": "handbook"}, 2),
+            ({"doc_ids": ["b"], "corpus": "faq"}, 0),
+            ({"doc_ids": []}, 0),
+            ({"corpus": "handbook"}, 3),
+        ],
+    )
+    async def test_what_was_made_from_a_document_goes_and_nothing_else(self, face, cache, named, gone) -> None:
+        await self.fill(face, cache)
+        assert cache.invalidate(**named) == gone
+        assert await self.left(face, cache) == 4 - gone
+
+    async def test_the_words_that_led_to_it_go_too(self, face, cache: SemanticCache) -> None:
+        request = self.asked(cache, QUESTION)
+        await face.update(cache, request, Answer("Click.", documents=("manual",)))
+        in_other_words = replace(request, query=SAME_IN_OTHER_WORDS)
+        assert isinstance(await face.lookup(cache, in_other_words), Hit)
+        assert cache.invalidate(doc_ids=["manual"]) == 1
+        assert isinstance(await face.lookup(cache, in_other_words), Miss)
+
+    async def test_an_answer_under_way_from_a_changed_document_is_not_stored(self, face, cache: SemanticCache) -> None:
+        request = self.asked(cache, QUESTION)
+        await face.lookup(cache, request)
+        cache.invalidate(doc_ids=["manual"])
+        assert isinstance(await face.update(cache, request, Answer("Old.", documents=("manual",))), NotStored)
+        await face.lookup(cache, request)
+        assert isinstance(await face.update(cache, request, Answer("New.", documents=("manual",))), Stored)
+
+    def test_a_lone_id_is_refused_for_its_letters_would_each_be_one(self, cache: SemanticCache) -> None:
+        with pytest.raises(ConfigError, match="doc_ids must be several ids"):
+            cache.invalidate(doc_ids="manual")
+
+    async def test_answers_of_a_corpus_without_a_version_perish(self, face, cache: SemanticCache) -> None:
+        plain, versioned = self.asked(cache, "What is a ring?"), self.asked(cache, "What is a shard?")
+        kept = [await face.update(cache, each, "Well.") for each in (plain, replace(versioned, is_versioned=True))]
+        lives = [stored.expires_at - cache._clock() for stored in kept]
+        assert lives == [timedelta(days=7).total_seconds(), timedelta(days=30).total_seconds()]

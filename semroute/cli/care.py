@@ -51,6 +51,10 @@ def invalidate_command(
     user: Annotated[str | None, typer.Option(help="Answers of this user.")] = None,
     tag: Annotated[str | None, typer.Option(help="Answers that carry this tag.")] = None,
     entry: Annotated[str | None, typer.Option(help="This one entry, by the hit_id that a hit names.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="Answers made from this collection of documents.")] = None,
+    document: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Answers made from this document; once for each.")
+    ] = None,
     older_than: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Answers older than this: 30m, 12h, 7d, 2w.")
     ] = None,
@@ -59,17 +63,20 @@ def invalidate_command(
     as_json: JsonOption = False,
 ) -> None:
     """Remove the answers to which all that is named applies, and print how many went."""
-    named = {"tenant": tenant, "namespace": namespace, "user": user, "tag": tag, "entry": entry}
+    named = {"tenant": tenant, "namespace": namespace, "user": user, "tag": tag, "entry": entry, "corpus": corpus}
     age = None if older_than is None else parse_duration(older_than)
-    is_narrowed = age is not None or any(value is not None for value in named.values())
+    is_narrowed = age is not None or bool(document) or any(value is not None for value in named.values())
     if everything and is_narrowed:
         raise UsageError("--all removes everything: give it alone, or leave it out and name what to remove")
     if not everything and not is_narrowed:
-        raise UsageError("name what to remove (--tenant, --namespace, --user, --tag, --entry, --older-than), or --all")
+        raise UsageError(
+            "name what to remove (--tenant, --namespace, --user, --tag, --entry, --corpus, --document, --older-than), "
+            "or --all"
+        )
     with opened(store) as cache:
         if everything and not yes:
             _confirm(cache, as_json, places_of(cache, store))
-        removed = cache.clear() if everything else cache.invalidate(**named, older_than=age)
+        removed = cache.clear() if everything else cache.invalidate(**named, doc_ids=document or None, older_than=age)
     if as_json:
         print_json({"removed": removed})
     else:

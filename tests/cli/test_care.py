@@ -94,7 +94,7 @@ def test_everything_as_json_needs_the_yes_beforehand(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
-        ([], "(--tenant, --namespace, --user, --tag, --entry, --older-than), or --all"),
+        ([], "(--tenant, --namespace, --user, --tag, --entry, --corpus, --document, --older-than), or --all"),
         (["--all", "--tenant", "acme"], "--all removes everything: give it alone"),
     ],
 )
