@@ -1,0 +1,35 @@
+"""What LlamaIndex's own handlers are told of the cache."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index_instrumentation import get_dispatcher
+
+from semroute.result import Explanation
+
+_DISPATCHER: Final = get_dispatcher("llama_index_semroute")
+
+
+class SemrouteLookupEvent(BaseEvent):
+    """A lookup has ended: what of (`subject`), in which tier, and why.
+
+    `explanation` is the object that stands in `response.metadata["semroute"]`.
+    """
+
+    subject: str
+    tier: str
+    explanation: dict[str, Any]
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "SemrouteLookupEvent"
+
+
+def tell(subject: str, explanation: Explanation | None) -> None:
+    """Tell LlamaIndex's event handlers of a lookup; one that failed, and so has no explanation, is left out."""
+    if explanation is not None:
+        _DISPATCHER.event(
+            SemrouteLookupEvent(subject=subject, tier=explanation.tier, explanation=explanation.as_dict())
+        )
