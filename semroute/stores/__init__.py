@@ -14,6 +14,8 @@ from semroute.stores.capabilities import (
     Health,
     Lease,
     Moving,
+    Near,
+    Nearby,
     Notes,
     ShardHealth,
     Sizing,
@@ -32,6 +34,8 @@ __all__ = [
     "Lease",
     "Members",
     "Moving",
+    "Near",
+    "Nearby",
     "Notes",
     "ShardHealth",
     "Sizing",
@@ -76,7 +80,8 @@ class Store(Protocol):
     def delete(self, selector: Selector) -> int:
         """Remove the selected entries with their aliases, raise the epoch of the selection, return how many went.
 
-        A put whose request began before this call is refused from now on where the selector covers the entry.
+        A put whose request began before this call is refused from now on where the selector covers the entry. With
+        `under_way` nothing is removed, and that is all it does; a copy of an older entry counts as such a put.
         """
         ...
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from semroute.breaker import State
     from semroute.entry import Address, Entry, Selector
+
+    FloatMatrix: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +87,12 @@ class Epochs(Protocol):
         """Take over what another store remembers, in one step for all readers; returns how many entries went.
 
         For every invalidation that is new here, or known at a lower epoch only, the entries that its selector covers
-        and whose epoch is lower go, with their aliases; it is remembered from then on. A store whose own epoch is
-        below `complete_since` has missed some that nobody remembers, and drops every entry of an epoch below it.
-        Then its epoch is raised to `state.epoch`; it is never lowered. Where everything was invalidated and nothing is
-        left, another embedder may move in; a store that then has none takes that of `state`, and refuses the vectors
-        of others from then on. Adopting the same state again changes nothing.
+        and whose epoch is lower go, with their aliases; it is remembered from then on. One that is `under_way` takes
+        nothing that is stored. A store whose own epoch is below `complete_since` has missed some that nobody remembers,
+        and drops every entry of an epoch below it. Then its epoch is raised to `state.epoch`; it is never lowered.
+        Where everything was invalidated and nothing is left, another embedder may move in; a store that then has none
+        takes that of `state`, and refuses the vectors of others from then on. Adopting the same state again changes
+        nothing.
 
         An unsettled store exchanges its digest key for that of `state`; a settled one with another key raises
         ConfigError and changes nothing.
@@ -106,6 +112,40 @@ class Copying(Protocol):
         ...
 
     async def aread(self, address: Address, *, now: float) -> Entry | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """An entry whose query is near to one of several vectors, or cannot be compared with them."""
+
+    address: Address
+    similarity: float
+    """The greatest cosine to any of the vectors, clipped to [0, 1]; 1.0 where it cannot be compared."""
+
+    @property
+    def id(self) -> str:
+        return self.address.exact
+
+
+@runtime_checkable
+class Nearby(Protocol):
+    """A store that can be searched by meaning over all its partitions at once: what may a new document change?"""
+
+    def nearby(
+        self, vectors: FloatMatrix, *, labels: frozenset[str], embedder: str, at_least: float, now: float
+    ) -> Sequence[Near]:
+        """Return every live entry that carries all of `labels` and is as similar as `at_least` to one of `vectors`.
+
+        All of them and each once, in no particular order. `vectors` has the shape (n, dimensions), each of unit length.
+        What cannot be compared counts as near: an entry without a vector, as those of the exact tier alone have none,
+        and one whose vector is damaged. Raises StoreError where entries may be missing from the answer, ConfigError
+        where the store holds vectors of another embedder.
+        """
+        ...
+
+    async def anearby(
+        self, vectors: FloatMatrix, *, labels: frozenset[str], embedder: str, at_least: float, now: float
+    ) -> Sequence[Near]: ...
 
 
 @runtime_checkable

@@ -14,7 +14,8 @@ import numpy as np
 
 from semroute.entry import Entry, Found
 from semroute.errors import ConfigError, StoreError
-from semroute.stores._sqlite import epochs, notes, rows, statements
+from semroute.stores._nearness import PAGE, Nearness
+from semroute.stores._sqlite import epochs, nearness, notes, rows, statements
 from semroute.stores._sqlite.location import parse_location
 from semroute.stores._sqlite.opening import Opener
 from semroute.stores._sqlite.pool import ConnectionPool
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from semroute.entry import Address, Alias, Candidate, FloatVector, Selector
     from semroute.stores._sqlite.schema import Connection
-    from semroute.stores.capabilities import EpochState, StoreSize
+    from semroute.stores.capabilities import EpochState, FloatMatrix, Near, StoreSize
 
 _LOG: Final = logging.getLogger("semroute.stores")
 
@@ -183,6 +184,21 @@ class EmbeddedStore:
                 self._count_damaged()
                 return None
 
+    def nearby(
+        self, vectors: FloatMatrix, *, labels: frozenset[str], embedder: str, at_least: float, now: float
+    ) -> Sequence[Near]:
+        """Return all entries near to one of some vectors, in whatever partition; see `Nearby.nearby`."""
+        wanted = Nearness(vectors, at_least)
+        with self._pool.reading() as connection:
+            found = nearness.find(connection, labels, embedder=embedder, dimensions=wanted.dimensions, now=now)
+        near: list[Near] = []
+        for start in range(0, 0 if wanted.is_vain else len(found), PAGE):
+            # The connection is given back between pages: a store in memory has no other.
+            with self._pool.reading() as connection:
+                page = nearness.read_page(connection, found[start : start + PAGE])
+            near += wanted.among(page)
+        return near
+
     def note(self) -> str | None:
         with self._pool.reading() as connection:
             return notes.read(connection)
@@ -241,6 +257,11 @@ class EmbeddedStore:
 
     async def aread(self, address: Address, *, now: float) -> Entry | None:
         return await self._in_thread(self.read, address, now=now)
+
+    async def anearby(
+        self, vectors: FloatMatrix, *, labels: frozenset[str], embedder: str, at_least: float, now: float
+    ) -> Sequence[Near]:
+        return await self._in_thread(self.nearby, vectors, labels=labels, embedder=embedder, at_least=at_least, now=now)
 
     async def anote(self) -> str | None:
         return await self._in_thread(self.note)

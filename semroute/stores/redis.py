@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from semroute.entry import Entry
 from semroute.errors import ConfigError, MissingExtra
+from semroute.stores._nearness import Nearness
 from semroute.stores._redis import invalidations, notes
 from semroute.stores._redis import lease as leases
 from semroute.stores._redis.errors import mapped
 from semroute.stores._redis.index import IndexSpec, Names
 from semroute.stores._redis.life import Life
 from semroute.stores._redis.location import check_shard, parse_redis_url
+from semroute.stores._redis.nearness import NearWalk
 from semroute.stores._redis.operations import Limits, Operations
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from semroute.stores._redis import clients
     from semroute.stores._redis.connections import Link, LoopLinks
     from semroute.stores._redis.state import Steps
-    from semroute.stores.capabilities import Claim, EpochState, StoreSize
+    from semroute.stores.capabilities import Claim, EpochState, FloatMatrix, Near, StoreSize
 
 T = TypeVar("T")
 
@@ -182,6 +184,19 @@ class RedisStore:
         """Return a live entry with vector and labels; see `Copying.read`."""
         return self._drive(self._operations.read(address, now))
 
+    def nearby(
+        self, vectors: FloatMatrix, *, labels: frozenset[str], embedder: str, at_least: float, now: float
+    ) -> Sequence[Near]:
+        """Return all entries near to one of some vectors, in whatever partition; see `Nearby.nearby`.
+
+        Redis must not have evicted the books of the shard, which carry the labels: no `allkeys-*` policy.
+        """
+        walk = NearWalk(self._operations, Nearness(vectors, at_least), labels, now=now)
+        self._drive(walk.begin(embedder))
+        while not walk.is_done:
+            walk.take(self._drive(walk.page()))
+        return walk.found
+
     def acquire(self, address: Address, token: str, *, ttl_s: float) -> Claim:
         """Take the lease of a key if it is free; see `Lease`, and so for the next two."""
         return self._drive(leases.acquire(self._life.names, address, token, ttl_s))
@@ -246,6 +261,15 @@ class RedisStore:
 
     async def aread(self, address: Address, *, now: float) -> Entry | None:
         return await self._adrive(self._operations.read(address, now))
+
+    async def anearby(
+        self, vectors: FloatMatrix, *, labels: frozenset[str], embedder: str, at_least: float, now: float
+    ) -> Sequence[Near]:
+        walk = NearWalk(self._operations, Nearness(vectors, at_least), labels, now=now)
+        await self._adrive(walk.begin(embedder))
+        while not walk.is_done:
+            await asyncio.to_thread(walk.take, await self._adrive(walk.page()))
+        return walk.found
 
     async def aacquire(self, address: Address, token: str, *, ttl_s: float) -> Claim:
         return await self._adrive(leases.acquire(self._life.names, address, token, ttl_s))

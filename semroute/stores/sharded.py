@@ -16,7 +16,7 @@ from semroute.codec import encode_answer
 from semroute.entry import Alias
 from semroute.errors import ConfigError, StoreError
 from semroute.stores import Epochs, Sizing
-from semroute.stores._fleet import flow, hits, joining, lease, up_to_date
+from semroute.stores._fleet import flow, hits, joining, lease, nearness, up_to_date
 from semroute.stores._fleet.checks import checked_ring, checked_store, unnamed
 from semroute.stores._fleet.fleet import Fleet, Performer
 from semroute.stores._fleet.placement import Placement
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from semroute.entry import Address, Candidate, Entry, FloatVector, Found, Selector
     from semroute.stores import ShardHealth, Store
     from semroute.stores._fleet.membership import Members
-    from semroute.stores.capabilities import Claim
+    from semroute.stores.capabilities import Claim, FloatMatrix, Near
 
 _LOG: Final = logging.getLogger("semroute.stores")
 
@@ -248,6 +248,17 @@ class ShardedStore:
         """Add up what the shards that answer hold, each entry counted once; raises StoreError."""
         return _sum(self._performer.drive(flow.ask_all(self._fleet, _SIZE)), self.replicas)
 
+    def nearby(
+        self, vectors: FloatMatrix, *, labels: frozenset[str], embedder: str, at_least: float, now: float
+    ) -> Sequence[Near]:
+        """Return all entries near to one of some vectors, on whatever shard; see `Nearby.nearby`.
+
+        Raises StoreError where a shard does not answer, unless others keep copies of all that it has.
+        """
+        return self._performer.drive(
+            nearness.nearby(self._fleet, vectors, labels=labels, embedder=embedder, at_least=at_least, now=now)
+        )
+
     def acquire(self, address: Address, token: str, *, ttl_s: float) -> Claim:
         """Take the lease of a key from the shard that keeps it; see `Lease`, and so for the next two."""
         return self._performer.drive(lease.acquire(self._fleet, address, token, ttl_s))
@@ -305,6 +316,13 @@ class ShardedStore:
 
     async def asize(self) -> StoreSize:
         return _sum(await self._performer.adrive(flow.ask_all(self._fleet, _SIZE)), self.replicas)
+
+    async def anearby(
+        self, vectors: FloatMatrix, *, labels: frozenset[str], embedder: str, at_least: float, now: float
+    ) -> Sequence[Near]:
+        return await self._performer.adrive(
+            nearness.nearby(self._fleet, vectors, labels=labels, embedder=embedder, at_least=at_least, now=now)
+        )
 
     async def aacquire(self, address: Address, token: str, *, ttl_s: float) -> Claim:
         return await self._performer.adrive(lease.acquire(self._fleet, address, token, ttl_s))

@@ -127,6 +127,37 @@ class EpochsSuite:
         assert shard.put(make_entry("young", epoch=epoch)) is True
         assert shard.put(make_entry("q", labels=X | Y, epoch=get(shard, "q").epoch)) is True
 
+    def test_an_invalidation_of_what_is_under_way_is_remembered_beside_the_others(self, shard: ShardStore) -> None:
+        under_way = Selector(X, under_way=True)
+        for selector in (under_way, Selector(X), under_way, Selector(X | Y, under_way=True), Selector(X)):
+            shard.delete(selector)
+        remembered = {Selector(X): 5, under_way: 3, Selector(X | Y, under_way=True): 4}
+        assert shard.epochs().invalidations == remembered
+        assert shard.epochs(after=3).invalidations == {Selector(X): 5, Selector(X | Y, under_way=True): 4}
+
+    def test_what_is_stored_outlives_an_adopted_one_of_what_is_under_way(self, shard: ShardStore) -> None:
+        shard.put(make_entry("q", labels=X))
+        epoch = get(shard, "q").epoch
+        state = fleet_state(shard, {Selector(X, under_way=True): 9, Selector(under_way=True): 8})
+        assert shard.adopt(state) == 0
+        assert get(shard, "q").entry is not None
+        assert queries(search(shard)) == ["q"]
+        assert shard.epochs().embedder == EMBEDDER
+        assert get(shard, "q").epoch == 9
+        assert shard.put(make_entry("late", labels=X, epoch=epoch)) is False
+        assert shard.put(make_entry("late", labels=Y, epoch=epoch)) is False
+        assert shard.put(make_entry("later", labels=Y, epoch=8)) is True
+        assert not shard.epochs().lacks(state)
+
+    def test_adopting_both_kinds_twice_is_adopting_them_once(self, shard: ShardStore) -> None:
+        for kinds in ((False, True), (True, False)):
+            state = fleet_state(shard, {Selector(X, under_way=kind): 3 + place for place, kind in enumerate(kinds)})
+            shard.adopt(state)
+            after = shard.epochs()
+            assert not after.lacks(state)
+            assert shard.adopt(state) == 0
+            assert shard.epochs() == after
+
     def test_an_epoch_from_elsewhere_does_not_outlive_an_invalidation(self, shard: ShardStore) -> None:
         shard.put(make_entry("q", labels=X, epoch=1_000_000))
         assert shard.adopt(fleet_state(shard, {Selector(X): 3})) == 1

@@ -9,9 +9,10 @@
 
 The asynchronous tests need pytest-asyncio in auto mode. A store whose entries outlive the object runs
 `SharedStoreSuite` too, which asks for a second handle on the same data; a store that can be a shard runs
-`EpochsSuite`, which asks for further stores that share nothing with it; one that lends keys runs `LeaseSuite`. Stores
-are handed `NOW` as the time of each read; a store with a clock of its own must be built with `clock=lambda: NOW`. For
-readable failures call `pytest.register_assert_rewrite("semroute.testing")` in a conftest before the suite is imported.
+`EpochsSuite`, which asks for further stores that share nothing with it; one that lends keys runs `LeaseSuite`, one that
+is searched over all its partitions `NearbySuite`. Stores are handed `NOW` as the time of each read; a store with a
+clock of its own must be built with `clock=lambda: NOW`. For readable failures call
+`pytest.register_assert_rewrite("semroute.testing")` in a conftest before the suite is imported.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from semroute.testing._store_epochs import EpochsSuite
 from semroute.testing._store_leases import LeaseSuite
 from semroute.testing._store_life import AsyncSuite, InvalidationSuite, LifeSuite
 from semroute.testing._store_lookups import AliasSuite, ExactTierSuite, SemanticTierSuite
+from semroute.testing._store_nearby import NearbySuite
 from semroute.testing._store_probes import EmptyStore, get, queries, same_entry, search
+from semroute.testing._store_under_way import UnderWaySuite
 from semroute.testing.entries import EMBEDDER, make_alias, make_entry
 
 if TYPE_CHECKING:
@@ -34,10 +37,22 @@ if TYPE_CHECKING:
 
     from semroute.stores import Store
 
-__all__ = ["EpochsSuite", "LeaseSuite", "SharedStoreSuite", "StoreSuite", "get", "queries", "same_entry", "search"]
+__all__ = [
+    "EpochsSuite",
+    "LeaseSuite",
+    "NearbySuite",
+    "SharedStoreSuite",
+    "StoreSuite",
+    "get",
+    "queries",
+    "same_entry",
+    "search",
+]
 
 
-class StoreSuite(ExactTierSuite, AliasSuite, SemanticTierSuite, InvalidationSuite, LifeSuite, AsyncSuite):
+class StoreSuite(
+    ExactTierSuite, AliasSuite, SemanticTierSuite, InvalidationSuite, UnderWaySuite, LifeSuite, AsyncSuite
+):
     """All that every store must do."""
 
 

@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from semroute.errors import StoreError
-from semroute.stores import Copying, Epochs, Moving, Notes
+from semroute.stores import Copying, Epochs, Moving, Nearby, Notes
 
 if TYPE_CHECKING:
     from semroute.entry import Address, Alias, Candidate, Entry, FloatVector, Found, Selector
-    from semroute.stores import EpochState, Store
+    from semroute.stores import EpochState, Near, Store
+    from semroute.stores.capabilities import FloatMatrix
     from semroute.testing.clock import FakeClock
 
 OPERATIONS: Final = frozenset({"open", "get", "search", "put", "delete", "scan", "close"})
 
-SHARD_OPERATIONS: Final = OPERATIONS | {"epochs", "adopt", "read", "note", "keep_note", "drop"}
+SHARD_OPERATIONS: Final = OPERATIONS | {"epochs", "adopt", "read", "note", "keep_note", "drop", "nearby"}
 """What can fail in a shard: all of it is a shard that is dead."""
 
 
@@ -146,6 +147,18 @@ class FailingShard(FailingStore):
         self._try("drop")
         return self._moving().drop(address, created_at=created_at)
 
+    def nearby(
+        self, vectors: FloatMatrix, *, labels: frozenset[str], embedder: str, at_least: float, now: float
+    ) -> Sequence[Near]:
+        self._try("nearby")
+        return self._nearby().nearby(vectors, labels=labels, embedder=embedder, at_least=at_least, now=now)
+
+    async def anearby(
+        self, vectors: FloatMatrix, *, labels: frozenset[str], embedder: str, at_least: float, now: float
+    ) -> Sequence[Near]:
+        self._try("nearby")
+        return await self._nearby().anearby(vectors, labels=labels, embedder=embedder, at_least=at_least, now=now)
+
     async def anote(self) -> str | None:
         self._try("note")
         return await self._notes().anote()
@@ -173,6 +186,11 @@ class FailingShard(FailingStore):
     def _epochs(self) -> Epochs:
         if not isinstance(self.store, Epochs):
             raise StoreError(f"{self.store!r} does not remember invalidations for others")
+        return self.store
+
+    def _nearby(self) -> Nearby:
+        if not isinstance(self.store, Nearby):
+            raise StoreError(f"{self.store!r} cannot be searched over all its partitions")
         return self.store
 
     def _notes(self) -> Notes:

@@ -8,10 +8,10 @@ import pytest
 from semroute.stores import Store
 from semroute.stores.embedded import EmbeddedStore
 from semroute.testing.entries import NOW
-from semroute.testing.store_suite import EpochsSuite, SharedStoreSuite, StoreSuite
+from semroute.testing.store_suite import EpochsSuite, NearbySuite, SharedStoreSuite, StoreSuite
 
 
-class TestInAFile(StoreSuite, SharedStoreSuite):
+class TestInAFile(StoreSuite, SharedStoreSuite, NearbySuite):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Store]:
         store = EmbeddedStore(tmp_path / "answers.db", clock=lambda: NOW)
@@ -31,7 +31,7 @@ class TestInAFile(StoreSuite, SharedStoreSuite):
             handle.close()
 
 
-class TestInMemory(StoreSuite):
+class TestInMemory(StoreSuite, NearbySuite):
     @pytest.fixture
     def store(self) -> Iterator[Store]:
         store = EmbeddedStore("memory://", clock=lambda: NOW)

@@ -204,6 +204,18 @@ def test_a_list_that_changes_meanwhile_is_not_called_settled(files: Files, grown
     other.close()
 
 
+def test_what_an_added_document_may_have_changed_on_its_way_is_not_moved_and_costs_a_miss(
+    files: Files, grown: ShardedStore
+) -> None:
+    moving = owned_by(grown, "s03")
+    assert grown.delete(Selector(under_way=True)) == 0
+    progress = run(grown)
+    assert (progress.moved, progress.failed, progress.is_done) == (0, 0, True)
+    assert progress.invalidated >= len(moving)
+    assert found(grown) == set(PROMPTS) - moving
+    assert grown.put(entry_of(min(moving), epoch=grown.get(address_of(min(moving)), now=NOW).epoch)) is True
+
+
 def test_what_was_invalidated_is_not_brought_back(files: Files, grown: ShardedStore) -> None:
     moved = owned_by(grown, "s03")
     gone = sorted(moved)[0]

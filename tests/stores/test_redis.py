@@ -8,12 +8,12 @@ import pytest
 
 from semroute.stores import Lease, Store
 from semroute.stores.redis import RedisStore
-from semroute.testing.store_suite import EpochsSuite, LeaseSuite, SharedStoreSuite, StoreSuite
+from semroute.testing.store_suite import EpochsSuite, LeaseSuite, NearbySuite, SharedStoreSuite, StoreSuite
 
 MakeStore = Callable[..., RedisStore]
 
 
-class TestInRedis(StoreSuite, SharedStoreSuite, EpochsSuite, LeaseSuite):
+class TestInRedis(StoreSuite, SharedStoreSuite, EpochsSuite, LeaseSuite, NearbySuite):
     @pytest.fixture
     def store(self, make_store: MakeStore) -> Store:
         return make_store()
@@ -39,7 +39,7 @@ class TestWithAGraph(StoreSuite):
         return make_store(hnsw_from=0)
 
 
-class TestAtHalfPrecision(StoreSuite):
+class TestAtHalfPrecision(StoreSuite, NearbySuite):
     """Vectors are kept as FLOAT16."""
 
     @pytest.fixture

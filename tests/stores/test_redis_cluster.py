@@ -22,7 +22,7 @@ from semroute.stores.redis_cluster import LogicalShard, RedisClusterStore
 from semroute.stores.urls import open_store
 from semroute.testing.entries import EMBEDDER, NOW, make_address, make_entry, make_vector
 from semroute.testing.redis_stack import RedisNode, redis_cluster
-from semroute.testing.store_suite import EpochsSuite, LeaseSuite, SharedStoreSuite, StoreSuite
+from semroute.testing.store_suite import EpochsSuite, LeaseSuite, NearbySuite, SharedStoreSuite, StoreSuite
 
 MakeStore = Callable[..., RedisClusterStore]
 PATIENT: dict[str, Any] = {
@@ -62,7 +62,7 @@ def make_store(nodes: list[RedisNode], new_shard: Callable[[], str]) -> Iterator
         store.close()
 
 
-class TestInACluster(StoreSuite, SharedStoreSuite, LeaseSuite):
+class TestInACluster(StoreSuite, SharedStoreSuite, LeaseSuite, NearbySuite):
     @pytest.fixture
     def store(self, make_store: MakeStore) -> Store:
         return make_store()

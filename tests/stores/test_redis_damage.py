@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
+from semroute.entry import Selector
 from semroute.errors import ConfigError, StoreError
 from semroute.testing.entries import make_address, make_alias, make_entry
 from semroute.testing.store_suite import get, queries, search
@@ -65,6 +66,16 @@ def test_a_damaged_alias_is_a_counted_miss(make_store: MakeStore, raw: redis.Red
     raw.hset(f"{keys_of(store)}a:{make_address('alias').exact}", "m", "[1")
     assert get(store, "alias").entry is None
     assert store.damaged_rows == 1
+
+
+def test_an_invalidation_that_an_older_release_noted_is_read_as_one_of_what_is_stored(
+    make_store: MakeStore, raw: redis.Redis
+) -> None:
+    store = make_store()
+    store.delete(Selector(frozenset({"x"})))
+    (noted,) = raw.zrange(f"{keys_of(store)}log", 0, -1)
+    assert noted == b'{"labels":["x"],"before":null}'
+    assert store.epochs().invalidations == {Selector(frozenset({"x"})): 1}
 
 
 def test_metadata_of_another_release_or_of_nobody_are_refused_with_what_to_do(

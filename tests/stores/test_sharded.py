@@ -11,7 +11,7 @@ from semroute.stores import Store
 from semroute.stores.embedded import EmbeddedStore
 from semroute.stores.sharded import ShardedStore
 from semroute.testing.entries import NOW, digest, make_alias, make_entry
-from semroute.testing.store_suite import StoreSuite, get, same_entry
+from semroute.testing.store_suite import NearbySuite, StoreSuite, get, same_entry
 
 from .fleets import SharedFilesSuite
 
@@ -32,7 +32,7 @@ class TestOneShard(StoreSuite):
         store.close()
 
 
-class TestOneReplica(StoreSuite):
+class TestOneReplica(StoreSuite, NearbySuite):
     @pytest.fixture
     def store(self) -> Iterator[Store]:
         store = ShardedStore(in_memory(3))
@@ -40,7 +40,7 @@ class TestOneReplica(StoreSuite):
         store.close()
 
 
-class TestTwoReplicas(StoreSuite):
+class TestTwoReplicas(StoreSuite, NearbySuite):
     @pytest.fixture
     def store(self) -> Iterator[Store]:
         store = ShardedStore(in_memory(3), replicas=2)
@@ -48,7 +48,7 @@ class TestTwoReplicas(StoreSuite):
         store.close()
 
 
-class SpreadStoreSuite(StoreSuite):
+class SpreadStoreSuite(StoreSuite, NearbySuite):
     """What every store must do, where the aliases of a key may lie on several sub-shards: the newest counts."""
 
     def test_a_second_alias_of_one_key_replaces_the_first(self, store: Store) -> None:

@@ -24,6 +24,10 @@ INSERT INTO invalidations (epoch, labels, at) VALUES (1, '["x"]', 0);
 ALTER TABLE state DROP COLUMN complete_since;
 PRAGMA user_version = 1;
 """
+TO_VERSION_2 = """
+ALTER TABLE invalidations DROP COLUMN under_way;
+PRAGMA user_version = 2;
+"""
 
 
 class Clock:
@@ -59,6 +63,23 @@ def test_a_file_of_version_1_is_brought_up_to_date_with_all_that_it_holds(tmp_pa
     assert (state.epoch, state.complete_since, state.invalidations) == (1, 1, {X: 1})
     assert store.put(make_entry("in flight", labels=X.labels, epoch=0)) is False
     assert store.delete(Selector()) == 1
+
+
+def test_a_file_of_version_2_is_brought_up_to_date_with_all_that_it_remembers(
+    tmp_path: Path, store: EmbeddedStore
+) -> None:
+    store.delete(X)
+    store.put(make_entry("q", labels=Y.labels, epoch=1))
+    before = store.epochs()
+    store.close()
+    connection = sqlite3.connect(tmp_path / "answers.db")
+    connection.executescript(TO_VERSION_2)
+    connection.close()
+    assert store.epochs() == before
+    assert store.put(make_entry("in flight", labels=X.labels, epoch=0)) is False
+    assert store.delete(Selector(Y.labels, under_way=True)) == 0
+    assert get(store, "q").entry is not None
+    assert store.put(make_entry("in flight", labels=Y.labels, epoch=1)) is False
 
 
 def test_what_is_forgotten_is_remembered_as_forgotten(store: EmbeddedStore, clock: Clock) -> None:

@@ -12,20 +12,22 @@ SETTLED: Final = b"settled"
 _NOTE: Final = """
 -- Where the epoch of an invalidation stands: at its label, or among those that are looked through one by one.
 local function field_of(selector)
+  if selector.under_way then return 'under-way' end
   if selector.before ~= cjson.null or #selector.labels > 1 then return 'compound' end
   return 'l:' .. (selector.labels[1] or '*')
 end
--- Note an invalidation, unless the same is known at this epoch or a later one; says whether it was news.
+-- Note an invalidation, unless the same is known at this epoch or a later one; says whether it was news for what is
+-- stored.
 local function note(text, epoch, now)
   if tonumber(redis.call('ZSCORE', T .. 'log', text) or -1) >= tonumber(epoch) then return false end
   local field = field_of(cjson.decode(text))
   redis.call('ZADD', T .. 'log', epoch, text)
   redis.call('ZADD', T .. 'log-at', now, text)
-  if field == 'compound' then redis.call('ZADD', T .. 'compound', epoch, text) end
+  if field == 'compound' or field == 'under-way' then redis.call('ZADD', T .. field, epoch, text) end
   if tonumber(redis.call('HGET', KEYS[1], field) or -1) < tonumber(epoch) then
     redis.call('HSET', KEYS[1], field, epoch)
   end
-  return true
+  return field ~= 'under-way'
 end
 -- Forget the oldest, one epoch after the other, if they are too old, or too many and not of this hour.
 local function forget(now)
@@ -37,6 +39,7 @@ local function forget(now)
     redis.call('ZREM', T .. 'log', text)
     redis.call('ZREM', T .. 'log-at', text)
     redis.call('ZREM', T .. 'compound', text)
+    redis.call('ZREM', T .. 'under-way', text)
     if redis.call('HGET', KEYS[1], field) == epoch then redis.call('HDEL', KEYS[1], field) end
     redis.call('HSET', KEYS[1], 'complete_since', epoch)
   end
@@ -60,10 +63,10 @@ if old[1] ~= ARGV[1] then return 'reopen' end
 local epoch = string.format('%.0f', tonumber(old[6]) + 1)
 local selector = cjson.decode(ARGV[3])
 redis.call('HSET', KEYS[1], 'epoch', epoch)
-redis.call('HINCRBY', KEYS[1], 'stamp', 1)
 note(ARGV[3], epoch, ARGV[2])
+if not selector.under_way then redis.call('HINCRBY', KEYS[1], 'stamp', 1) end
 forget(tonumber(ARGV[2]))
-if #selector.labels == 0 and selector.before == cjson.null then begin(ARGV[4]) end
+if #selector.labels == 0 and selector.before == cjson.null and not selector.under_way then begin(ARGV[4]) end
 return {epoch, unpack(old, 1, 5)}
 """
 )

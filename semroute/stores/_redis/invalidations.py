@@ -27,6 +27,8 @@ def delete(life: Life, selector: Selector, *, now: float) -> Steps[int]:
     if selector == _EVERYTHING:
         life.forget()
         yield from life.drop_indexes(*old)
+    if selector.under_way:
+        return 0
     return (yield from _remove(life, selector, int(epoch)))
 
 
@@ -87,9 +89,10 @@ def _remove(life: Life, selector: Selector, epoch: int) -> Steps[int]:
 
 def _encode(selector: Selector) -> bytes:
     before = None if selector.created_before is None else float(selector.created_before)
-    return encode_text(encode_json({"labels": sorted(selector.labels), "before": before}))
+    fields = {"labels": sorted(selector.labels), "before": before}
+    return encode_text(encode_json({**fields, "under_way": True} if selector.under_way else fields))
 
 
 def _decode(text: bytes) -> Selector:
     fields = json.loads(decode_text(text))
-    return Selector(frozenset(fields["labels"]), fields["before"])
+    return Selector(frozenset(fields["labels"]), fields["before"], fields.get("under_way", False))

@@ -21,18 +21,13 @@ class Script:
 HEAD: Final = "local T = KEYS[1]:sub(1, -5)\n"
 
 COVERED: Final = """
--- Whether an invalidation since an epoch covers what carries these labels and was created then.
-local function covered(labels, since, created)
-  local names, has = {'l:*'}, {}
-  for _, label in ipairs(labels) do names[#names + 1] = 'l:' .. label; has[label] = true end
-  for _, at in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
-    if at and tonumber(at) > since then return true end
-  end
-  local last, floor = unpack(redis.call('HMGET', KEYS[1], 'compound', 'floor'))
-  if floor and tonumber(floor) > since then return true end
+-- Whether one of a kind of selectors, noted since an epoch, covers what carries these labels and was created then.
+local function one_covers(kind, labels, since, created)
+  local last, has = redis.call('HGET', KEYS[1], kind), {}
   if not last or tonumber(last) <= since then return false end
-  local rows = redis.call('ZRANGEBYSCORE', T .. 'compound', string.format('(%.0f', since), '+inf')
+  local rows = redis.call('ZRANGEBYSCORE', T .. kind, string.format('(%.0f', since), '+inf')
   if #rows == 0 then return true end
+  for _, label in ipairs(labels) do has[label] = true end
   for _, row in ipairs(rows) do
     local selector, all = cjson.decode(row), true
     for _, label in ipairs(selector.labels) do all = all and has[label] end
@@ -40,6 +35,15 @@ local function covered(labels, since, created)
     if all then return true end
   end
   return false
+end
+-- Whether an invalidation since an epoch covers what is stored, carries these labels and was created then.
+local function covered(labels, since, created)
+  local names = {'l:*', 'floor'}
+  for _, label in ipairs(labels) do names[#names + 1] = 'l:' .. label end
+  for _, at in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
+    if at and tonumber(at) > since then return true end
+  end
+  return one_covers('compound', labels, since, created)
 end
 """
 

@@ -95,6 +95,13 @@ class Operations:
                 found = yield from self._search(state, address, wanted, embedder, k, now)
         return found
 
+    def check_comparable(self, embedder: str, dimensions: int) -> Steps[None]:
+        """Raise ConfigError where the shard holds vectors of another embedder."""
+        known = self.life.state
+        state = yield from (self.life.open() if known is None else self._settled(known, embedder, dimensions))
+        if state.embedder is not None:
+            self._check_embedder(state, embedder, dimensions)
+
     def put_entry(self, entry: Entry) -> Steps[bool]:
         for _ in range(_LIVES):
             state = yield from self._state_for(entry)

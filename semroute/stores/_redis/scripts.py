@@ -5,14 +5,16 @@ the hash tag puts the others on the same slot.
 
     meta            version, digest key, life, epoch, embedder …; `stamp` counts the changes of invalidations,
                     `l:LABEL` is the epoch at which a label was last invalidated, `l:*` that of everything, `compound`
-                    that of a selector of several labels or of an age, `floor` the one below which nothing holds
+                    that of a selector of several labels or of an age, `under-way` that of one that spares what is
+                    stored, `floor` the one below which nothing holds
     e:ID, x:ID      an entry with a vector (indexed), and one that only the exact tier serves; its `g` says when it was
                     put, and which epoch counts for it: LIFE:STAMP:NUMBER:EPOCH
     a:ID            an alias; it holds the `g` of its entry, so that it never leads to another that took its place
     used, ends      entries by last use and by expiry;  aliases: by the order in which they came
     book, abook     what must be known to remove an entry or an alias that Redis itself may have expired already
     label:L, of:ID  the entries of a label, the aliases of an entry;  partitions: how many entries each has
-    log, compound   the selectors of all invalidations, and those of `compound`, by the epoch of each;  log-at: by time
+    log             the selectors of all invalidations by the epoch of each;  log-at: by time
+    compound, under-way     those of them that are looked through one by one
 
 Only entries and aliases have a time to live, so that a volatile-* policy evicts nothing else. Under an allkeys-* one,
 metadata may go too: a new `life` begins then, and nothing that was stored in an earlier life is served.
@@ -122,7 +124,8 @@ local id, since = ARGV[2], tonumber(ARGV[7])
 local size, created, partition, labels = unpack(cjson.decode(ARGV[8]))
 -- An epoch that this shard has not reached is another's: it must not outlive invalidations to come.
 local epoch = tonumber(meta[2]) < since and meta[2] or ARGV[7]
-if tonumber(meta[2]) > since and covered(labels, since, created) then return {0, 0} end
+if tonumber(meta[2]) > since
+  and (covered(labels, since, created) or one_covers('under-way', labels, since, created)) then return {0, 0} end
 drop(id)
 drop_alias(id)
 local number = redis.call('HINCRBY', KEYS[1], 'number', 1)

@@ -30,10 +30,10 @@ def read(connection: Connection, *, after: int) -> EpochState:
     """Return what the store remembers of invalidations later than `after`; to be called inside a transaction."""
     key, is_settled, epoch, complete_since, embedder, dimensions = connection.execute(_READ).fetchone()
     remembered: dict[Selector, int] = {}
-    for labels, before, at_epoch in connection.execute(
-        "SELECT labels, created_before, epoch FROM invalidations WHERE epoch > ?", (after,)
+    for labels, before, under_way, at_epoch in connection.execute(
+        "SELECT labels, created_before, under_way, epoch FROM invalidations WHERE epoch > ?", (after,)
     ):
-        selector = Selector(rows.column_labels(labels), before)
+        selector = Selector(rows.column_labels(labels), before, bool(under_way))
         remembered[selector] = max(at_epoch, remembered.get(selector, 0))
     complete_since = max(complete_since, min(after, epoch))
     return EpochState(bytes(key), bool(is_settled), epoch, complete_since, remembered, embedder, dimensions)
@@ -42,22 +42,23 @@ def read(connection: Connection, *, after: int) -> EpochState:
 def _known(connection: Connection, selector: Selector) -> int:
     """Return the highest epoch at which exactly this was invalidated; -1 where it never was."""
     (epoch,) = connection.execute(
-        "SELECT max(epoch) FROM invalidations WHERE labels = ? AND created_before IS ?",
-        (rows.labels_column(selector.labels), selector.created_before),
+        "SELECT max(epoch) FROM invalidations WHERE labels = ? AND created_before IS ? AND under_way = ?",
+        (rows.labels_column(selector.labels), selector.created_before, selector.under_way),
     ).fetchone()
     return -1 if epoch is None else int(epoch)
 
 
 def remember(connection: Connection, selector: Selector, epoch: int, *, now: float) -> None:
-    """Note an invalidation in the place of those of the same labels that it covers."""
+    """Note an invalidation in the place of those of the same labels and kind that it covers."""
     labels, before = rows.labels_column(selector.labels), selector.created_before
     connection.execute(
-        "DELETE FROM invalidations WHERE labels = ?1 AND epoch <= ?2 AND (created_before <= ?3 OR ?3 IS NULL)",
-        (labels, epoch, before),
+        "DELETE FROM invalidations"
+        " WHERE labels = ?1 AND epoch <= ?2 AND (created_before <= ?3 OR ?3 IS NULL) AND under_way = ?4",
+        (labels, epoch, before, selector.under_way),
     )
     connection.execute(
-        "INSERT INTO invalidations (labels, created_before, epoch, at) VALUES (?, ?, ?, ?)",
-        (labels, before, epoch, now),
+        "INSERT INTO invalidations (labels, created_before, under_way, epoch, at) VALUES (?, ?, ?, ?, ?)",
+        (labels, before, selector.under_way, epoch, now),
     )
 
 
@@ -88,6 +89,8 @@ def is_invalidated(connection: Connection, entry: Entry) -> bool:
 
 def delete_rows(connection: Connection, selector: Selector, *, below: int | None = None) -> int:
     """Remove the selected entries, of epochs under `below` where that is given; returns how many went."""
+    if selector.under_way:
+        return 0
     before = float("inf") if selector.created_before is None else selector.created_before
     if selector.labels:
         return connection.execute(

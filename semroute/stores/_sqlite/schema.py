@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from semroute.stores._sqlite.location import Location
 
 APPLICATION_ID: Final = 0x53_4D_52_54  # "SMRT"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 KEY_BYTES: Final = 32
 
 # `entries` holds what is small and changes, `bodies` what is large and does not: marking an entry as used must not
@@ -23,7 +23,8 @@ CREATE TABLE invalidations (
     labels TEXT NOT NULL,
     created_before REAL,
     epoch INTEGER NOT NULL,
-    at REAL NOT NULL
+    at REAL NOT NULL,
+    under_way INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX invalidations_by_labels ON invalidations (labels);
 CREATE INDEX invalidations_by_epoch ON invalidations (epoch);
@@ -44,6 +45,7 @@ DROP TABLE former_invalidations;
 {_NOTE}
 """
 """Deletions by age left no trace in version 1, so that what it remembers begins now."""
+_FROM_VERSION_2: Final = "ALTER TABLE invalidations ADD COLUMN under_way INTEGER NOT NULL DEFAULT 0;\n"
 _TABLES: Final = f"""
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -164,6 +166,8 @@ def create(connection: Connection, location: Location, *, digest_key: bytes | No
             _create(connection, digest_key)
         elif version == 1:
             _run(connection, _FROM_VERSION_1)
+        elif version == 2:
+            _run(connection, _FROM_VERSION_2)
         connection.execute("COMMIT")
     except BaseException:  # an interrupt too: half a schema must not stay behind
         connection.rollback()
