@@ -8,7 +8,7 @@ PEERS_READY := .venv-peers/.ready
 .PHONY: demo test lint fix bench evals fleet peers latency clean
 
 demo: $(READY)
-	$(BIN)/semroute demo $(if $(STORE),--store $(STORE))
+	$(BIN)/semroute demo $(if $(STORE),--store $(STORE)) $(if $(FRAMEWORK),--framework $(FRAMEWORK))
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile -m 'not alone'

@@ -14,6 +14,7 @@ from semroute import flow
 from semroute._closing import Closing
 from semroute.background import Writer
 from semroute.binding import bound
+from semroute.calls.corpora import Corpora
 from semroute.calls.flights import Flights
 from semroute.calls.pace import Pace
 from semroute.calls.traffic import Traffic
@@ -102,6 +103,7 @@ class SemanticCache(Care, Closing):
         self.flights = Flights()
         self.traffic = Traffic(self.flights, self.settings.flight_deadline_s)
         self.pace = Pace()
+        self.corpora = Corpora()
         self._clock = clock
         self._counters, told = Counters(), tuple(listeners)
         self.ledger = CostLedger.of(prices)

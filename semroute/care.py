@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from semroute.documents.finding import near_entries
 from semroute.entry import Selector
 from semroute.selection import Selection
+from semroute.stores import Nearby
 from semroute.telemetry import Event, FeedbackEvent
 
 if TYPE_CHECKING:
+    from semroute.documents.nearness import Nearness
+    from semroute.embedders import Embedder
     from semroute.keyring import Keyring
     from semroute.stores import Store
     from semroute.withholding import Withholding
@@ -21,6 +26,7 @@ class Care(ABC):
     """The part of a cache that removes entries; raises what its store raises: nothing of it may be lost silently."""
 
     store: Store
+    embedder: Embedder
     _keyring: Keyring
     _withholding: Withholding
     _clock: Callable[[], float]
@@ -58,6 +64,22 @@ class Care(ABC):
         named = {"tenant": tenant, "namespace": namespace, "user": user, "tag": tag, "entry": entry, "corpus": corpus}
         selection = Selection(named, older_than, doc_ids)
         return sum(map(self._delete, selection.selectors(self._keyring.require(), self._clock())))
+
+    def invalidate_near(self, texts: Iterable[str], *, corpus: str, nearness: Nearness | None = None) -> int:
+        """Remove the answers that documents which were added may change; returns how many went.
+
+        Those are the answers made from the corpus whose question one of the texts is near to, as `nearness` says, and
+        those that the exact tier alone can serve. Where the store cannot search in this way, all answers of the corpus
+        go. Answers that are under way when this is called are not stored afterwards. Long texts are looked at passage
+        by passage, in a few milliseconds each. Raises StoreError and EmbedderError.
+        """
+        digests = self._keyring.require()
+        of_corpus = Selector(frozenset({digests.label("corpus", corpus)}))
+        if not isinstance(self.store, Nearby):
+            return self._delete(of_corpus)
+        self.store.delete(replace(of_corpus, under_way=True))
+        found = near_entries(self.store, self.embedder, texts, of_corpus.labels, nearness, self._clock())
+        return sum(self._delete(Selector(frozenset({digests.label("entry", entry)}))) for entry in found)
 
     def clear(self) -> int:
         """Remove every entry of every scope; returns how many went. Raises StoreError."""

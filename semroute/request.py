@@ -164,10 +164,10 @@ class Request:
     """In a route group, whose models share answers: the weakest tier whose answers may be served; 0 outside of one."""
     is_routed: bool = False
     """Whether the caller takes the model of the decision, so that a miss is worth a second look at it."""
-    corpus: str | None = None
-    """The collection of documents that the answer is made from, by which it can be invalidated."""
+    corpora: tuple[str, ...] = ()
+    """The collections of documents that the answer is made from, by which it can be invalidated."""
     is_versioned: bool = False
-    """Whether the version of the corpus is part of the context, so that its answers do not perish with time."""
+    """Whether the version of the documents is part of the context, so that its answers do not perish with time."""
 
     @classmethod
     def of(
@@ -317,11 +317,9 @@ class Digests:
         """Return the digests of everything that can invalidate an answer to this request, made from these documents."""
         scope = request.scope
         named = {"tenant": scope.tenant, "namespace": scope.namespace, "user": scope.user, "entry": entry_id}
-        named["corpus"] = request.corpus
-        tags = (self.label("tag", tag) for tag in request.tags)
-        sources = (self.label("document", document) for document in documents)
-        one_each = (self.label(kind, value) for kind, value in named.items() if value is not None)
-        return frozenset((*tags, *sources, *one_each))
+        several = {"tag": request.tags, "corpus": request.corpora, "document": documents}
+        labels = [self.label(kind, value) for kind, values in several.items() for value in values]
+        return frozenset((*labels, *(self.label(kind, value) for kind, value in named.items() if value is not None)))
 
     def label(self, kind: str, value: str) -> str:
         """Return the digest of one invalidation label, such as ("tenant", "acme")."""

@@ -60,7 +60,7 @@ class Rules:
         stalenesses: list[Staleness] = [judgement.freshness.staleness]
         if decision is not None:
             stalenesses.append(decision.staleness)
-        is_retrieval = request.corpus is not None or (decision is not None and decision.intent == "retrieval")
+        is_retrieval = bool(request.corpora) or (decision is not None and decision.intent == "retrieval")
         if is_retrieval and not request.is_versioned:  # what documents say may change: at most slow
             stalenesses.append("slow")
         lives = [life for life in map(self.lifetimes.get, stalenesses) if life is not None]

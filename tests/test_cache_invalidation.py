@@ -147,7 +147,7 @@ class TestDocuments:
     """Answers that were made from documents go with them."""
 
     def asked(self, cache: SemanticCache, question: str, corpus: str = "handbook") -> Request:
-        return replace(cache.request(question, system=corpus), corpus=corpus)
+        return replace(cache.request(question, system=corpus), corpora=(corpus,))
 
     async def fill(self, face, cache: SemanticCache) -> None:
         made_from = {"What is a ring?": ("a", "b"), "What is a shard?": ("b",), "What is an alias?": ()}

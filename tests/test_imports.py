@@ -69,6 +69,7 @@ LAYERS = [
         "aliases",
         "pending",
         "calls",
+        "documents",
         "leading",
         "gathering",
         "defaults",

@@ -1,0 +1,1 @@
+"""Documents that answers are made from, and what becomes of the answers when they change."""
