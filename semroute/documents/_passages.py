@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 WINDOW: Final = 2
-"""Sentences a passage: the best of one, two, three and the whole text in `python -m evals.added_documents`' sets."""
+"""Sentences a passage: of one, two, three and the whole text the best on the dev half of evals/added_documents."""
 MOST_PASSAGES: Final = 200
 """A text of more sentences than this has longer passages instead of more of them."""
 _MOST_OF_A_HEADING: Final = 80
 _FULL_LINE: Final = 60
 """A line of fewer characters was ended on purpose: a heading, an item of a list, a row of a table."""
 
+_FEW_WORDS: Final = 128
+"""Up to so many are asked for one by one when a text does not fit."""
+
 _BLANK_LINES: Final = re.compile(r"\n[ \t]*\n")
-_MARKS: Final = re.compile(r"^[\s#>*•|+-]+|[\s|]+$")
-_SENTENCE_ENDS: Final = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^\sa-z])|(?<=[。！？])")
-_ABBREVIATED: Final = re.compile(r"\b(?:[A-Z]|Dr|Mr|Mrs|Ms|Prof|St|No|Nos|vs|approx|e\.g|i\.e|cf)\.$")
+_MARKS: Final = re.compile(r"^[\s#>*•|]*(?:[-+]\s+)?")
+_WORD: Final = re.compile(r"\w")
+_SENTENCE_ENDS: Final = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][\"'”’)\]]))\s+(?=[^\sa-z])|(?<=[。！？])")
+_IS_UNFINISHED: Final = re.compile(r"^\d+[.)]$|\b(?:[A-Z]|Dr|Mr|Mrs|Ms|Prof|St|No|Nos|vs|approx|e\.g|i\.e|cf)\.$")
+"""Ends in an abbreviation, or is but the number of an item."""
 
 
 def split(text: str, fits: Callable[[str], bool], title: str) -> list[str]:
@@ -36,24 +41,24 @@ def sentences(text: str) -> Iterator[str]:
 
 
 def _unwrapped(paragraph: str) -> Iterator[str]:
-    line = ""
+    lines: list[str] = []
     for raw in paragraph.splitlines():
-        line = f"{line} {_plain(raw)}".strip()
+        lines.append(_plain(raw))
         if len(raw.rstrip()) < _FULL_LINE:
-            yield line
-            line = ""
-    yield line
+            yield " ".join(lines).strip()
+            lines = []
+    yield " ".join(lines).strip()
 
 
 def _sentences_of(line: str) -> Iterator[str]:
-    sentence = ""
-    for piece in _SENTENCE_ENDS.split(line):
-        sentence = f"{sentence} {piece.strip()}".strip()
-        if sentence and not _ABBREVIATED.search(sentence):
-            yield sentence
-            sentence = ""
-    if sentence:
-        yield sentence
+    pieces: list[str] = []
+    for piece in filter(None, map(str.strip, _SENTENCE_ENDS.split(line))):
+        pieces.append(piece)
+        if not _IS_UNFINISHED.search(piece):
+            yield " ".join(pieces)
+            pieces = []
+    if pieces:
+        yield " ".join(pieces)
 
 
 def _headed(text: str) -> tuple[str, str]:
@@ -65,8 +70,8 @@ def _headed(text: str) -> tuple[str, str]:
 
 
 def _plain(line: str) -> str:
-    """Return a line without the marks of headings, lists, quotations and tables, and with single spaces."""
-    return " ".join(_MARKS.sub("", line).split())
+    """Return a line without the marks of headings, lists, quotations and tables; nothing where there is no word."""
+    return _MARKS.sub("", " ".join(line.split()).rstrip(" |*")) if _WORD.search(line) else ""
 
 
 def _windows(found: list[str]) -> Iterator[str]:
@@ -89,7 +94,7 @@ def _fitting(text: str, fits: Callable[[str], bool]) -> list[str]:
     if not text or fits(text):
         return [text] if text else []
     words = text.split()
-    known = [word for word in words if fits(word)]
+    known = [word for word in words if fits(word)] if len(words) <= _FEW_WORDS else words
     if len(known) < len(words):
         return _fitting(" ".join(known), fits)
     middle = len(words) // 2
