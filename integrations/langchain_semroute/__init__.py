@@ -9,6 +9,7 @@ from langchain_semroute.cache import SemrouteCache
 from langchain_semroute.cached_model import cached
 
 if TYPE_CHECKING:
+    from langchain_semroute.chains import CachedChain, cached_chain
     from langchain_semroute.embeddings import LangChainEmbedder
     from langchain_semroute.middleware import SemrouteMiddleware
     from langchain_semroute.routed_model import RoutedModel
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_semroute.warming import Warmed, awarm, warm
 
 __all__ = [
+    "CachedChain",
     "LangChainEmbedder",
     "RoutedModel",
     "SemrouteCache",
@@ -24,16 +26,19 @@ __all__ = [
     "Warmed",
     "awarm",
     "cached",
+    "cached_chain",
     "warm",
 ]
 
 _WHERE: Final = {
+    "CachedChain": "chains",
     "LangChainEmbedder": "embeddings",
     "RoutedModel": "routed_model",
     "SemrouteMiddleware": "middleware",
     "StructuredModel": "structured",
     "Warmed": "warming",
     "awarm": "warming",
+    "cached_chain": "chains",
     "warm": "warming",
 }
 
