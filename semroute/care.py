@@ -17,6 +17,7 @@ from semroute.telemetry import Event, FeedbackEvent
 if TYPE_CHECKING:
     from semroute.documents.nearness import Nearness
     from semroute.embedders import Embedder
+    from semroute.entry import Address
     from semroute.keyring import Keyring
     from semroute.stores import Store
     from semroute.withholding import Withholding
@@ -65,13 +66,21 @@ class Care(ABC):
         selection = Selection(named, older_than, doc_ids)
         return sum(map(self._delete, selection.selectors(self._keyring.require(), self._clock())))
 
-    def invalidate_near(self, texts: Iterable[str], *, corpus: str, nearness: Nearness | None = None) -> int:
+    def invalidate_near(
+        self,
+        texts: Iterable[str],
+        *,
+        corpus: str,
+        nearness: Nearness | None = None,
+        still_holds: Callable[[str], bool] | None = None,
+    ) -> int:
         """Remove the answers that documents which were added may change; returns how many went.
 
         Those are the answers made from the corpus whose question one of the texts is near to, as `nearness` says, and
-        those that the exact tier alone can serve. Where the store cannot search in this way, all answers of the corpus
-        go. Answers that are under way when this is called are not stored afterwards. Long texts are looked at passage
-        by passage, in a few milliseconds each. Raises StoreError and EmbedderError.
+        those that the exact tier alone can serve. `still_holds` is asked about the question of each, and keeps its
+        answer where it returns True: it may retrieve again, or ask a model. Where the store cannot search in this
+        way, all answers of the corpus go. Answers that are under way when this is called are not stored afterwards.
+        Raises StoreError and EmbedderError.
         """
         digests = self._keyring.require()
         of_corpus = Selector(frozenset({digests.label("corpus", corpus)}))
@@ -79,7 +88,12 @@ class Care(ABC):
             return self._delete(of_corpus)
         self.store.delete(replace(of_corpus, under_way=True))
         found = near_entries(self.store, self.embedder, texts, of_corpus.labels, nearness, self._clock())
-        return sum(self._delete(Selector(frozenset({digests.label("entry", entry)}))) for entry in found)
+        wrong = [address for address in found if still_holds is None or not self._holds(address, still_holds)]
+        return sum(self._delete(Selector(frozenset({digests.label("entry", each.exact)}))) for each in wrong)
+
+    def _holds(self, address: Address, still_holds: Callable[[str], bool]) -> bool:
+        entry = self.store.get(address, now=self._clock()).entry
+        return entry is not None and bool(entry.query) and still_holds(entry.query)
 
     def clear(self) -> int:
         """Remove every entry of every scope; returns how many went. Raises StoreError."""

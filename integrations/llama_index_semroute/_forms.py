@@ -86,6 +86,8 @@ def _shallow(value: object) -> object:
             return list(value)
         case dict():
             return dict(value)
+        case VectorIndexRetriever():
+            return dict(vars(value)), _newest(value)
         case _:
             return dict(vars(value))
 
@@ -193,12 +195,19 @@ def _told(value: object) -> dict[str, object]:
 
 
 def _asks_whole_index(retriever: VectorIndexRetriever) -> bool:
-    """Say whether a retriever is bound to the very nodes of its index, as every one is that an index makes.
+    """Say whether a retriever is bound to all nodes of its index, as every one is that an index makes.
 
-    Their ids are random where the application gives none: an index of the same documents has others.
+    Their ids are random where the application gives none: an index of the same documents has others. A retriever that
+    was made before nodes were added to an index in memory goes on without them.
     """
     known = retriever._index.index_struct.nodes_dict.values()
-    return retriever._node_ids is None or set(retriever._node_ids) == set(known)
+    return retriever._node_ids is None or set(retriever._node_ids).issuperset(known)
+
+
+def _newest(retriever: VectorIndexRetriever) -> tuple[int, str | None]:
+    """Return what tells that nodes were added to a retriever's index, or taken out of it."""
+    known = retriever._index.index_struct.nodes_dict
+    return len(known), next(reversed(known), None)
 
 
 def _function(function: object, place: str) -> JSON:

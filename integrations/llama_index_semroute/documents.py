@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from types import new_class
 from typing import Any, Final, TypeVar
 
+from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.indices.base import BaseIndex
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.schema import BaseNode, MetadataMode
@@ -24,15 +25,26 @@ D = TypeVar("D", BaseIndex[Any], BaseDocumentStore, IngestionPipeline)
 _WATCH: Final = "_semroute_watch"
 
 
-def watched(documents: D, *, cache: CacheLike, corpus: str | None = None, nearness: Nearness | None = None) -> D:
+def watched(
+    documents: D,
+    *,
+    cache: CacheLike,
+    corpus: str | None = None,
+    nearness: Nearness | None = None,
+    retriever: Callable[[], BaseRetriever] | None = None,
+) -> D:
     """Return a copy of an index, a docstore or an ingestion pipeline that keeps a cache true to its documents.
 
     What a changed or deleted document was cited by is removed from the cache, and so is every answer of the corpus
-    whose question an added or changed document is near to (see `SemanticCache.invalidate_near`). `corpus` is the name
-    that the query engine has; an index may go without one, as its engine may. The copy shares the documents
-    themselves with what it was made of; only changes that are made through it are seen. They are made first, and
-    answers removed before the call returns: a StoreError then says that the cache could not be told, and
-    `cache.invalidate(corpus=…)` makes up for it.
+    whose question an added or changed document is near to (see `SemanticCache.invalidate_near`). With
+    `retriever`, which makes one that finds the new documents too and is no narrower than that of any engine of the
+    corpus (`lambda: index.as_retriever(similarity_top_k=5)`), their questions are retrieved for again, and an answer
+    stays where nothing new is found. `corpus` is the name that the query engine has; an index may go without one, as
+    its engine may.
+
+    The copy shares the documents themselves with what it was made of; only changes that are made through it are seen.
+    They are made first, and answers removed before the call returns: a StoreError then says that the cache could not
+    be told, and `cache.invalidate(corpus=…)` makes up for it.
 
     An index that keeps no nodes in its docstore (a vector store of its own) is watched itself, or its pipeline.
     """
@@ -40,7 +52,7 @@ def watched(documents: D, *, cache: CacheLike, corpus: str | None = None, nearne
     if name is None:
         raise ConfigError("name the documents, as the query engine does: corpus='handbook'")
     copied = documents.model_copy() if isinstance(documents, IngestionPipeline) else copy.copy(documents)
-    copied.__dict__[_WATCH] = Watch(core_of(cache), name, nearness)
+    copied.__dict__[_WATCH] = Watch(core_of(cache), name, nearness, retriever)
     object.__setattr__(copied, "__class__", _watched_class(type(documents)))
     return copied
 
@@ -48,10 +60,17 @@ def watched(documents: D, *, cache: CacheLike, corpus: str | None = None, nearne
 class Watch:
     """Tells a cache of what becomes of the documents of a corpus."""
 
-    def __init__(self, cache: SemanticCache, corpus: str, nearness: Nearness | None) -> None:
+    def __init__(
+        self,
+        cache: SemanticCache,
+        corpus: str,
+        nearness: Nearness | None,
+        retriever: Callable[[], BaseRetriever] | None,
+    ) -> None:
         self._cache = cache
         self._corpus = corpus
         self._nearness = nearness
+        self._retriever = retriever
 
     def gone(self, ids: Iterable[str | None]) -> None:
         """Remove the answers that cite documents, or nodes of them."""
@@ -59,11 +78,18 @@ class Watch:
 
     def come(self, nodes: Sequence[BaseNode]) -> None:
         """Remove the answers that documents change which are new, or new in this form."""
-        if not nodes:
-            return
-        self.gone(id_ for node in nodes for id_ in (node.node_id, node.ref_doc_id))
-        texts = dict.fromkeys(node.get_content(MetadataMode.NONE) for node in nodes)
-        self._cache.invalidate_near(texts, corpus=self._corpus, nearness=self._nearness)
+        new = {id_ for node in nodes for id_ in (node.node_id, node.ref_doc_id)}
+        self.gone(new)
+        texts = dict.fromkeys(map(_text, nodes))
+
+        retriever = None if self._retriever is None else self._retriever()
+
+        def finds_nothing_new(question: str) -> bool:
+            found = [] if retriever is None else retriever.retrieve(question)
+            return bool(found) and not any(each.node.node_id in new or each.node.ref_doc_id in new for each in found)
+
+        still_holds = None if retriever is None else finds_nothing_new
+        self._cache.invalidate_near(texts, corpus=self._corpus, nearness=self._nearness, still_holds=still_holds)
 
     def all_gone(self) -> None:
         """Remove every answer of the corpus: nobody knows what has become of its documents."""
@@ -167,6 +193,12 @@ class WatchedPipeline(IngestionPipeline):
     def _known(self) -> set[str]:
         """Return the ids of the documents that the pipeline's docstore knows."""
         return set() if self.docstore is None else set(self.docstore.get_all_document_hashes().values())
+
+
+def _text(node: BaseNode) -> str:
+    """Return the text of a node, under the title that its metadata name."""
+    title, text = node.metadata.get("title"), node.get_content(MetadataMode.NONE)
+    return f"{title}\n\n{text}" if isinstance(title, str) and title else text
 
 
 @lru_cache(maxsize=64)

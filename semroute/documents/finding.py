@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Final
 from semroute.documents.nearness import Nearness, passages
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from semroute.embedders import Embedder
-    from semroute.stores import Nearby
+    from semroute.entry import Address
+    from semroute.stores import Near, Nearby
 
 _BATCH: Final = 256
 """How many passages are embedded, and searched for, at once."""
+_EVERY: Final = 0.0
+"""The least similarity that there is."""
 
 
 def near_entries(
@@ -23,32 +28,28 @@ def near_entries(
     labels: frozenset[str],
     nearness: Nearness | None,
     now: float,
-) -> list[str]:
-    """Return the exact keys of the entries with these labels whose questions the texts are near to.
+) -> list[Address]:
+    """Return where the entries with these labels are whose questions the texts are near to.
 
-    Nothing is embedded where there is no such entry, as when documents are first read in. Raises StoreError and
-    EmbedderError.
+    Nothing is embedded where there is no such entry, as when documents are first read in. A text without a passage that
+    the embedder takes is near to all. Raises StoreError and EmbedderError.
     """
     rule = Nearness() if nearness is None else nearness
-    found: dict[str, None] = {}
-    waiting = (passage for text in texts for passage in passages(text, embedder.fits))
-    first = list(islice(waiting, 1))
-    if not first or not _has_any(store, embedder, first[0], labels, now):
+    parted = [passages(text, embedder.fits) for text in texts if text.strip()]
+    if not parted:
         return []
-    for batch in _batches(waiting, first):
+
+    def near(batch: Sequence[str], at_least: float) -> Sequence[Near]:
         vectors = embedder.embed(batch)
-        near = store.nearby(vectors, labels=labels, embedder=embedder.identity, at_least=rule.at_least, now=now)
-        found.update(dict.fromkeys(entry.id for entry in near))
-    return list(found)
+        return store.nearby(vectors, labels=labels, embedder=embedder.identity, at_least=at_least, now=now)
+
+    every = near(["any text"], _EVERY)
+    if not every or not all(parted):
+        return [entry.address for entry in every]
+    waiting = (passage for text in parted for passage in text)
+    return list(dict.fromkeys(entry.address for batch in _batches(waiting) for entry in near(batch, rule.at_least)))
 
 
-def _has_any(store: Nearby, embedder: Embedder, text: str, labels: frozenset[str], now: float) -> bool:
-    every = store.nearby(embedder.embed([text]), labels=labels, embedder=embedder.identity, at_least=0.0, now=now)
-    return bool(every)
-
-
-def _batches(waiting: Iterator[str], first: list[str]) -> Iterator[list[str]]:
-    batch = first + list(islice(waiting, _BATCH - len(first)))
-    while batch:
+def _batches(waiting: Iterator[str]) -> Iterator[list[str]]:
+    while batch := list(islice(waiting, _BATCH)):
         yield batch
-        batch = list(islice(waiting, _BATCH))

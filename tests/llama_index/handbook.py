@@ -9,7 +9,7 @@ from llama_index.core import Document, VectorStoreIndex
 from llama_index.core.base.llms.types import CompletionResponse, CompletionResponseGen, LLMMetadata
 from llama_index.core.llms import CustomLLM
 from llama_index_semroute.embeddings import SemrouteEmbedding
-from pydantic import Field
+from pydantic import PrivateAttr
 
 from semroute.embedders import Embedder
 from semroute.testing.embedders import HashEmbedder
@@ -30,7 +30,7 @@ class ReadingLLM(CustomLLM):
 
     name: str = "reading-1"
     temperature: float = 0.0
-    prompts: list[str] = Field(default_factory=list, exclude=True)
+    _prompts: list[str] = PrivateAttr(default_factory=list)
 
     @property
     def metadata(self) -> LLMMetadata:
@@ -38,10 +38,10 @@ class ReadingLLM(CustomLLM):
 
     @property
     def calls(self) -> int:
-        return len(self.prompts)
+        return len(self._prompts)
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        self.prompts.append(prompt)
+        self._prompts.append(prompt)
         pages = [page for page in PAGES.values() if page in prompt]
         # The page that stands first in the prompt is the nearest.
         nearest = min(pages, key=prompt.index, default="I have read nothing about that.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from llama_index_semroute.embeddings import SemrouteEmbedding
 from llama_index_semroute.query_engine import SemanticCacheQueryEngine
 
 from semroute import ConfigError, SemanticCache
+from semroute.documents.nearness import Nearness
 from semroute.errors import StoreError
 from semroute.stores.embedded import EmbeddedStore
 from semroute.testing.embedders import HashEmbedder
@@ -71,6 +73,17 @@ class TestIndex:
         index.insert(Document(text="Visitors park where they like on Sundays.", doc_id="sundays"))
         assert left(engine_of(index, cache)) == {"kitchen", "badges", "travel"}
 
+    def test_a_retriever_spares_the_answers_to_which_nothing_new_is_found(self, cache) -> None:
+        plain = index_of()
+        fill(engine_of(plain, cache))
+        retriever = partial(plain.as_retriever, similarity_top_k=1)
+        index = watched(plain, cache=cache, corpus="handbook", retriever=retriever, nearness=Nearness(at_least=0.3))
+        index.insert(Document(text="Where do visitors park the dishwasher?", doc_id="more"))
+        assert left(engine_of(index, cache)) == {"kitchen", "badges", "travel"}
+        without = watched(plain, cache=cache, corpus="handbook", nearness=Nearness(at_least=0.3))
+        without.insert(Document(text="There is a second dishwasher in the garage.", doc_id="garage"))
+        assert left(engine_of(index, cache)) == {"badges", "travel"}
+
     async def test_the_asynchronous_side_does_the_same(self, cache) -> None:
         index = watched(index_of(), cache=cache, corpus="handbook")
         fill(engine_of(index, cache))
@@ -87,11 +100,10 @@ class TestIndex:
 
     def test_an_index_needs_no_name_where_its_engine_has_none(self, cache) -> None:
         index = watched(index_of(), cache=cache)
-        engine = engine_of(index, cache, corpus=None)
-        fill(engine)
+        fill(engine_of(index, cache, corpus=None))
         index.delete_ref_doc("badges")
         index.insert(Document(text="Visitors park where they like on Sundays.", doc_id="sundays"))
-        assert left(engine) == {"kitchen", "travel"}
+        assert left(engine_of(index, cache, corpus=None)) == {"kitchen", "travel"}
 
     def test_another_corpus_keeps_its_answers(self, cache) -> None:
         index = watched(index_of(), cache=cache, corpus="handbook")

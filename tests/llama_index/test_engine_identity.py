@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from llama_index.core import PromptTemplate, SummaryIndex
+from llama_index.core import Document, PromptTemplate, SummaryIndex
 from llama_index.core.base.response.schema import Response
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
 from llama_index.core.postprocessor import LongContextReorder, SimilarityPostprocessor
@@ -26,9 +26,12 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index.core.selectors import LLMSingleSelector
 from llama_index.core.tools import QueryEngineTool
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
+from llama_index.llms.openai import OpenAI
+from llama_index_semroute._forms import _Reader, read
 from llama_index_semroute.query_engine import SemanticCacheQueryEngine
 
 from semroute import ConfigError, SemanticCache
+from semroute.request import canonical
 
 from .handbook import PAGES, QUESTION, SAME_IN_OTHER_WORDS, ReadingLLM, index_of
 
@@ -135,6 +138,19 @@ class TestChangesOfAnEngineInUse:
         assert tiers == ["miss", "miss", "l1"]
 
 
+def test_an_engine_that_was_made_before_documents_came_answers_for_itself_alone(cache) -> None:
+    # An index in memory binds each retriever to the nodes that it has at that moment.
+    index = index_of()
+    old = SemanticCacheQueryEngine(engine_of(index), cache=cache, corpus="handbook")
+    old.query(QUESTION)
+    index.insert(Document(text="A lost badge is blocked by the caretaker.", doc_id="more"))
+    assert old.query(QUESTION).metadata["semroute"]["tier"] == "miss"
+    new = SemanticCacheQueryEngine(engine_of(index), cache=cache, corpus="handbook")
+    cache.invalidate(corpus="handbook")
+    assert "caretaker" not in str(old.query(QUESTION).source_nodes)
+    assert "caretaker" in str(new.query(QUESTION).source_nodes)
+
+
 class FixedRetriever(BaseRetriever):
     """Finds what a function of the application's own finds."""
 
@@ -232,6 +248,15 @@ def test_the_frameworks_own_engines_can_be_read(cache) -> None:
     ]
     forms = [SemanticCacheQueryEngine(engine, cache=cache)._asker.form() for engine in engines]
     assert len({form["engine"] for form in forms}) == len(engines)
+
+
+def test_keys_are_never_read_so_that_one_may_take_the_place_of_another(cache) -> None:
+    engines = [
+        INDEX.as_query_engine(llm=OpenAI(model="gpt-4o-mini", api_key=key, default_headers={"authorization": key}))
+        for key in ("sk-of-the-one", "sk-of-the-other")
+    ]
+    assert read(engines[0]).digest == read(engines[1]).digest
+    assert "sk-of" not in canonical(_Reader().form(engines[0], "engine"))
 
 
 def test_the_form_is_the_same_in_every_process(run_python) -> None:
