@@ -32,10 +32,10 @@ from langchain_core.stores import BaseStore
 from langchain_core.vectorstores import VectorStore
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from langchain_semroute._chain_functions import asks_config, is_known, of_function, path
 from langchain_semroute._chain_input import context_form
 from langchain_semroute._chain_models import Models
 from langchain_semroute.routed_model import RoutedModel
+from semroute.calls.functions import is_known, of_function, path
 from semroute.calls.values import Unsure, plain
 from semroute.entry import JSON
 from semroute.request import canonical
@@ -114,7 +114,7 @@ class Reader:
     def _other(self, value: object, where: str) -> JSON:
         match value:
             case FunctionType():
-                self.asks_config = self.asks_config or asks_config(value)
+                self.asks_config = self.asks_config or _asks_config(value)
                 return of_function(value, self.read, where)
             case MethodType():
                 return [self.read(value.__self__, f"the owner of {where}"), self.read(value.__func__, where)]
@@ -209,6 +209,15 @@ class Reader:
         own = [base for base in kind.__mro__ if not is_known(base.__module__)]
         code = {f"{base.__qualname__}.{name}": method for base in own for name, method in _methods(base)}
         return [path(kind), {name: self.read(method, f"{name} of {where}") for name, method in code.items()}]
+
+
+def _asks_config(function: FunctionType) -> bool:
+    """Say whether a function is handed the configuration of its run, or is one that asks for it."""
+    code = function.__code__
+    return (
+        function.__module__ == "langchain_core.runnables.config"
+        or "config" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    )
 
 
 def _class_form(kind: type) -> JSON:

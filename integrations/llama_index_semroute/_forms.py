@@ -1,8 +1,8 @@
 """What a query engine is: its settings, prompts and models in a form that is equal in every process, or a doubt.
 
-Every object that an engine consists of is read by its attributes. What holds documents (an index, a vector store, a
-docstore) stands for the corpus and is not read; what cannot be told apart (a function of the application's own, a
-client) raises `Unsure`, with the place where it was found.
+Every object that an engine consists of is read by its attributes, and functions and classes of the application's own
+by their code. What holds documents (an index, a vector store, a docstore) stands for the corpus and is not read; what
+cannot be told apart (a client, a function that reads a file) raises `Unsure`, with the place where it was found.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from asyncio import Lock
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from logging import Logger
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Final
@@ -31,6 +32,7 @@ from llama_index.core.vector_stores.types import BasePydanticVectorStore, Vector
 from pydantic import BaseModel
 
 from llama_index_semroute._llm_identity import is_secret, of_llm
+from semroute.calls.functions import is_known, names_outside, of_function, path
 from semroute.calls.values import Unsure, plain
 from semroute.entry import JSON
 from semroute.request import canonical, content_digest
@@ -79,6 +81,14 @@ def read(engine: object) -> EngineForm:
     return EngineForm(digest, tuple(sorted(set(reader.index_ids))), model, tuple(reader.read))
 
 
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The global names that a function looks up."""
+
+    held_in: Mapping[str, object]
+    names: tuple[str, ...]
+
+
 def _shallow(value: object) -> object:
     """Return a copy that tells whether anything was set, added or removed; what lies deeper is compared by itself."""
     match value:
@@ -86,10 +96,13 @@ def _shallow(value: object) -> object:
             return list(value)
         case dict():
             return dict(value)
+        case _Names(held_in, names):
+            return {name: held_in.get(name) for name in names}
         case VectorIndexRetriever():
             return dict(vars(value)), _newest(value)
         case _:
-            return dict(vars(value))
+            own = getattr(value, _OWN_FORM, None)
+            return dict(vars(value)) if own is None else own()
 
 
 @dataclass(slots=True)
@@ -104,12 +117,14 @@ class _Reader:
     def form(self, value: object, place: str) -> JSON:
         """Return the form of a value that was found at a place; raises Unsure."""
         match value:
-            case None | bool() | int() | float() | str() | bytes() | Enum() | type():
+            case None | bool() | int() | float() | str() | bytes() | Enum():
                 return plain(value)
+            case type():
+                return path(value) if is_known(value.__module__) else plain(value)
             case list() | tuple() | set() | frozenset() | Mapping():
                 return self._collection(value, place)
-            case BuiltinFunctionType() | FunctionType() | MethodType():
-                return _function(value, place)
+            case BuiltinFunctionType() | FunctionType() | MethodType() | partial():
+                return self._function(value, place)
             case BaseLLM():
                 return self._model(value, place)
             case BaseEmbedding():
@@ -133,6 +148,24 @@ class _Reader:
                 return [self.form(item, f"{place}[{number}]") for number, item in enumerate(value)]
         raise Unsure(f"{place} is a {type(value).__name__}")
 
+    def _function(self, function: object, place: str) -> JSON:
+        match function:
+            case MethodType():
+                return [self.form(function.__self__, place), self.form(function.__func__, place)]
+            case partial():
+                parts = [function.func, function.args, function.keywords]
+                return self.form(parts, place)
+            case FunctionType():
+                self._note(_Names(function.__globals__, names_outside(function)))
+                try:
+                    return of_function(function, self.form, place)
+                except Unsure as doubt:
+                    raise Unsure(f"{place} is a function that cannot be read: {doubt}") from doubt
+        module = getattr(function, "__module__", None)
+        if not is_known(module):
+            raise Unsure(f"{place} is a function of {module}")
+        return f"{module}.{getattr(function, '__qualname__', '')}"
+
     def _model(self, llm: BaseLLM, place: str) -> JSON:
         self._note(llm)
         try:
@@ -148,41 +181,43 @@ class _Reader:
         self._note(model)
         own = getattr(model, _OWN_FORM, None)
         if own is not None:
-            return [_path(type(model)), plain(own())]
+            return [path(type(model)), plain(own())]
         told: dict[str, JSON] = {}
         for name, value in _told(model).items():
             if isinstance(value, str | int | float | None):
                 told[name] = value
-        return [_path(type(model)), told]
+        return [path(type(model)), told]
 
     def _documents(self, holder: object) -> JSON:
         if isinstance(holder, BaseIndex):
             self.index_ids.append(holder.index_id)
-        return _path(type(holder))
+        return path(type(holder))
 
     def _component(self, value: object, place: str) -> JSON:
         own = getattr(value, _OWN_FORM, None)
         if own is not None:
             return self._own(value, own())
-        if not hasattr(value, "__dict__") or "<locals>" in type(value).__qualname__ or _is_foreign(value):
+        if not hasattr(value, "__dict__") or _is_foreign(value):
             if isinstance(value, _DOCUMENT_PROTOCOLS):
                 return self._documents(value)
-            raise Unsure(f"{place} is a {_path(type(value))}, which cannot be told apart from another one")
+            raise Unsure(f"{place} is a {path(type(value))}, which cannot be told apart from another one")
         if id(value) in self._above:
             return "above"
         self._note(value)
         self._above.add(id(value))
         fields = {name: self.form(item, f"{place}.{name}") for name, item in _told(value).items()}
+        code = {name: self.form(method, f"{place}.{name}") for name, method in _own_methods(type(value))}
         self._above.discard(id(value))
-        return [_path(type(value)), fields]
+        return [path(type(value)), fields, code]
 
     def _own(self, value: object, told: object) -> JSON:
         if isinstance(told, Mapping):  # an engine of ours, which names the documents behind it
             self.index_ids.extend(str(name) for name in told.get("corpus", ()))
-        return [_path(type(value)), plain(told)]
+        self.read.append((value, told))
+        return [path(type(value)), plain(told)]
 
     def _note(self, value: object) -> None:
-        if isinstance(value, list | dict) or hasattr(value, "__dict__"):
+        if isinstance(value, list | dict | _Names) or hasattr(value, "__dict__"):
             self.read.append((value, _shallow(value)))
 
 
@@ -210,12 +245,17 @@ def _newest(retriever: VectorIndexRetriever) -> tuple[int, str | None]:
     return len(known), next(reversed(known), None)
 
 
-def _function(function: object, place: str) -> JSON:
-    """Return the name of a function of the framework's; those of others may be anything."""
-    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
-    if isinstance(module, str) and module.startswith("llama_index.") and "<" not in name:
-        return f"{module}.{name}"
-    raise Unsure(f"{place} is a function, {module}.{name}")
+def _own_methods(kind: type) -> list[tuple[str, FunctionType]]:
+    """Return the methods that the application has written itself; what sets attributes up has done so."""
+    found: list[tuple[str, FunctionType]] = []
+    for base in kind.__mro__:
+        if is_known(base.__module__):
+            continue
+        for name, member in sorted(vars(base).items()):
+            method = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+            if isinstance(method, FunctionType) and (not name.startswith("__") or name == "__call__"):
+                found.append((f"{base.__qualname__}.{name}", method))
+    return found
 
 
 def _is_foreign(value: object) -> bool:
@@ -224,7 +264,3 @@ def _is_foreign(value: object) -> bool:
     if isinstance(value, BaseModel):
         return False
     return not any(base.__module__.startswith(("llama_index.", "llama_index_semroute")) for base in kind.__mro__)
-
-
-def _path(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"

@@ -15,6 +15,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from llama_index.core.llms.custom import CustomLLM
 from llama_index.core.tools.types import BaseTool
 from llama_index.core.types import BaseOutputParser
 from pydantic import BaseModel, SecretBytes, SecretStr
@@ -37,12 +38,16 @@ _IDLE: Final = frozenset(
     | {"stream", "stream_options", "profile_name", "credentials_profile_name"}
 )
 """Settings and arguments that do not change an answer."""
-_SECRET_WORDS: Final = frozenset(
-    {"key", "keys", "apikey", "secret", "secrets", "password", "passwd", "token", "bearer", "cookie", "cookies"}
-    | {"credential", "credentials", "auth", "authorization", "header", "headers"}
+_HOLDERS: Final = frozenset(
+    {"headers", "header", "cookies", "cookie", "credentials", "credential", "auth", "authorization", "secrets"}
 )
+"""Names of mappings of which any part may be secret."""
+_SECRET_WORDS: Final = _HOLDERS | {"key", "keys", "apikey", "secret", "password", "passwd", "token", "bearer"}
+_NAME_PARAMETERS: Final = frozenset({"properties", "$defs", "definitions", "parameters", "parameter_definitions"})
+"""Mappings of a schema whose keys are names of parameters: a tool may well ask for a key or a password."""
 _NOT_SECRET: Final = re.compile(r"^(?:eos|bos|pad|unk|stop|start|end)_token", re.IGNORECASE)
 _WORD_ENDS: Final = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
+_PLAIN: Final = (type(None), bool, int, float, str, bytes, list, dict, tuple, set, frozenset)
 _MODEL_NAMES: Final = ("model", "model_name", "model_id", "engine", "deployment_name", "azure_deployment")
 
 
@@ -63,7 +68,7 @@ def of_llm(llm: BaseLLM, name: str | None = None) -> LLMIdentity:
     """
     given = getattr(llm.__dict__.get(ASKER), "identity", None) if name is None else name
     try:
-        form = _component(llm) if given is None else {"class": _path(type(llm)), "identity": given}
+        form = _form(llm) if given is None else {"class": _path(type(llm)), "identity": given}
     except RecursionError as error:
         raise Unsure(f"the settings of {type(llm).__name__} refer to themselves: {_ADVICE}") from error
     if getattr(llm, "track_previous_responses", False) is True:
@@ -73,7 +78,7 @@ def of_llm(llm: BaseLLM, name: str | None = None) -> LLMIdentity:
 
 def of_arguments(arguments: Mapping[str, object]) -> dict[str, JSON]:
     """Return the arguments of a call, without secrets and without those that are None or idle; raises Unsure."""
-    return _mapping(arguments, "a call")
+    return _settings(arguments, "a call")
 
 
 def temperature_of(llm: BaseLLM, arguments: Mapping[str, object]) -> float | None:
@@ -83,11 +88,35 @@ def temperature_of(llm: BaseLLM, arguments: Mapping[str, object]) -> float | Non
 
 def is_secret(name: str) -> bool:
     """Say whether a setting of this name holds what must not be stored, digested or logged."""
-    words = {word.lower() for word in _WORD_ENDS.split(name)}
-    return not _SECRET_WORDS.isdisjoint(words) and _NOT_SECRET.match(name) is None
+    return not _SECRET_WORDS.isdisjoint(_words(name)) and _NOT_SECRET.match(name) is None
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in _WORD_ENDS.split(name)}
 
 
 _ADVICE: Final = "give cached() an identity=… that names the model and its settings"
+
+
+def _form(llm: BaseLLM) -> JSON:
+    if hasattr(llm, OWN_FORM):
+        return _component(llm)
+    if type(llm).model_fields.keys() <= CustomLLM.model_fields.keys():
+        for name, value in (llm.__pydantic_private__ or {}).items():
+            if not isinstance(value, _PLAIN):
+                raise Unsure(f"{type(llm).__name__} keeps what it is in {name!r}, which cannot be read: {_ADVICE}")
+    return [_component(llm), _payload(llm)]
+
+
+def _payload(llm: BaseLLM) -> JSON:
+    """Return what an LLM says of itself: its model, where no field tells that."""
+    try:
+        return _settings(llm.to_payload(), type(llm).__name__)
+    except Unsure:
+        raise
+    # Integrations compute this, and raise errors of every kind for models that they do not know.
+    except Exception as error:
+        raise Unsure(f"{type(llm).__name__} does not tell its model: {_ADVICE}") from error
 
 
 def _component(value: BaseModel) -> JSON:
@@ -95,23 +124,39 @@ def _component(value: BaseModel) -> JSON:
     if own is not None:
         return {"class": _path(type(value)), "own": _told(own(), type(value).__name__)}
     named = {name: getattr(value, name) for name in type(value).model_fields}
-    told = {**named, **(value.model_extra or {})}
-    return {"class": _path(type(value)), "fields": _mapping(told, type(value).__name__)}
-
-
-def _mapping(mapping: Mapping[str, object], place: str) -> dict[str, JSON]:
     return {
-        str(name): _told(value, f"{name!r} of {place}")
+        "class": _path(type(value)),
+        "fields": _settings({**named, **(value.model_extra or {})}, type(value).__name__),
+    }
+
+
+def _settings(named: Mapping[str, object], place: str) -> dict[str, JSON]:
+    told = {name: value for name, value in named.items() if value is not None and name not in _IDLE}
+    return _mapping(told, place)
+
+
+def _mapping(mapping: Mapping[str, object], place: str, *, hides: bool = True) -> dict[str, JSON]:
+    return {
+        str(name): _mapping(value, place, hides=False)
+        if name in _NAME_PARAMETERS and isinstance(value, Mapping)
+        else _told(value, f"{name!r} of {place}")
         for name, value in mapping.items()
-        if value is not None and name not in _IDLE and not _hides(str(name), value)
+        if not (hides and _hides(str(name), value))
     }
 
 
 def _hides(name: str, value: object) -> bool:
-    """Say whether a value is a secret; counts such as `max_tokens` and switches never are."""
+    """Say whether a value is a secret: text, or an object that makes some, under a name that tells so.
+
+    Counts such as `max_tokens` and switches are none, and a mapping only where all that it holds may be one.
+    """
     if isinstance(value, SecretStr | SecretBytes):
         return True
-    return not isinstance(value, bool | int | float) and is_secret(name)
+    if value is None or isinstance(value, bool | int | float) or not is_secret(name):
+        return False
+    if isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+        return False
+    return not isinstance(value, Mapping) or not _HOLDERS.isdisjoint(_words(name))
 
 
 def _told(value: object, place: str) -> JSON:

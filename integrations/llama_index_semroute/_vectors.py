@@ -13,25 +13,30 @@ from semroute.request import fold
 if TYPE_CHECKING:
     from llama_index.core.base.base_query_engine import BaseQueryEngine
 
+    from llama_index_semroute._responses import AnyResponse
     from semroute.cache import SemanticCache
+    from semroute.calls.call import Call
     from semroute.embedders import Embedder
-    from semroute.trail import Ahead
 
 
 def handed_down(
-    bundle: QueryBundle, engine: BaseQueryEngine, cache: SemanticCache, learnt: Ahead | None
+    bundle: QueryBundle, engine: BaseQueryEngine, cache: SemanticCache, call: Call[AnyResponse]
 ) -> QueryBundle:
     """Return a query with the vector that its lookup has computed, where the retriever's model is the cache's own.
 
-    Only for an engine that hands the query as it is to one vector retriever.
+    Only for an engine that hands the query as it is to one vector retriever, and a lookup that has compared these very
+    words: not some that the application has named in them, and none left out.
     """
-    if learnt is None or learnt.vector is None or bundle.embedding is not None or bundle.custom_embedding_strs:
+    vector = None if call.learnt is None else call.learnt.vector
+    if vector is None or bundle.embedding is not None or bundle.custom_embedding_strs:
+        return bundle
+    words = bundle.query_str
+    if call.request.query != words or fold(words) != words or cache.settings.strip:
         return bundle
     retriever = getattr(engine, "retriever", None)
-    is_same = isinstance(retriever, VectorIndexRetriever) and _is_same(retriever._embed_model, cache.embedder)
-    if not is_same or fold(bundle.query_str) != bundle.query_str:
+    if not isinstance(retriever, VectorIndexRetriever) or not _is_same(retriever._embed_model, cache.embedder):
         return bundle
-    return QueryBundle(bundle.query_str, image_path=bundle.image_path, embedding=learnt.vector.tolist())
+    return QueryBundle(words, image_path=bundle.image_path, embedding=vector.tolist())
 
 
 def _is_same(model: object, embedder: Embedder) -> bool:

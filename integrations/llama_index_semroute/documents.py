@@ -20,7 +20,7 @@ from semroute.cache import SemanticCache
 from semroute.documents.nearness import Nearness
 from semroute.errors import ConfigError
 
-D = TypeVar("D", BaseIndex[Any], BaseDocumentStore, IngestionPipeline)
+D = TypeVar("D", bound="BaseIndex[Any] | BaseDocumentStore | IngestionPipeline")
 
 _WATCH: Final = "_semroute_watch"
 
@@ -48,12 +48,14 @@ def watched(
 
     An index that keeps no nodes in its docstore (a vector store of its own) is watched itself, or its pipeline.
     """
-    name = documents.index_id if corpus is None and isinstance(documents, BaseIndex) else corpus
+    given: object = documents
+    name = given.index_id if corpus is None and isinstance(given, BaseIndex) else corpus
     if name is None:
         raise ConfigError("name the documents, as the query engine does: corpus='handbook'")
-    copied = documents.model_copy() if isinstance(documents, IngestionPipeline) else copy.copy(documents)
+    copied = copy.copy(documents)
     copied.__dict__[_WATCH] = Watch(core_of(cache), name, nearness, retriever)
-    object.__setattr__(copied, "__class__", _watched_class(type(documents)))
+    kind: Any = type(given)
+    object.__setattr__(copied, "__class__", _watched_class(kind))
     return copied
 
 
@@ -204,7 +206,11 @@ def _text(node: BaseNode) -> str:
 @lru_cache(maxsize=64)
 def _watched_class(base: type) -> type:
     """Return the subclass of a class whose changes the cache is told of; it goes by the name of its base."""
-    layers = {BaseIndex: WatchedIndex, BaseDocumentStore: WatchedDocstore, IngestionPipeline: WatchedPipeline}
-    layer: type = next(layer for kind, layer in layers.items() if issubclass(base, kind))
+    layers: tuple[tuple[type, type], ...] = (
+        (BaseIndex, WatchedIndex),
+        (BaseDocumentStore, WatchedDocstore),
+        (IngestionPipeline, WatchedPipeline),
+    )
+    layer = next(layer for kind, layer in layers if issubclass(base, kind))
     names = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
     return new_class(base.__name__, (layer, base), exec_body=lambda body: body.update(names))

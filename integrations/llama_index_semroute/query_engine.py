@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,7 +14,6 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.response.schema import (
     RESPONSE_TYPE,
     AsyncStreamingResponse,
-    PydanticResponse,
     Response,
     StreamingResponse,
 )
@@ -97,7 +97,7 @@ class SemanticCacheQueryEngine(BaseQueryEngine):
             tell("query_engine", call.explanation)
             if served is not None:
                 return self._heard(query_bundle, served)
-            response = self.inner.query(handed_down(query_bundle, self.inner, self.cache, call.learnt))
+            response = self.inner.query(handed_down(query_bundle, self.inner, self.cache, call))
             self._mark(call, response)
             if isinstance(response, StreamingResponse):
                 stream = _Stream(response, call, until_answered.pop_all())
@@ -116,10 +116,11 @@ class SemanticCacheQueryEngine(BaseQueryEngine):
             tell("query_engine", call.explanation)
             if served is not None:
                 return self._heard(query_bundle, served)
-            response = await self.inner.aquery(handed_down(query_bundle, self.inner, self.cache, call.learnt))
+            response = await self.inner.aquery(handed_down(query_bundle, self.inner, self.cache, call))
             self._mark(call, response)
             if isinstance(response, AsyncStreamingResponse):
                 stream = _Stream(response, call, until_answered.pop_all())
+                stream.free_after(asyncio.current_task())
                 response.response_gen = stream.aread(response.response_gen, self._answer)
             elif isinstance(response, StreamingResponse):  # an engine without an asynchronous side of its own
                 stream = _Stream(response, call, until_answered.pop_all())
@@ -246,10 +247,25 @@ class _Stream:
         # Not the response itself: it holds the stream, and must be free to go unread.
         self._whole = StreamingResponse(iter(()), response.source_nodes, response.metadata)  # type: ignore[arg-type]  # nobody reads it
         weakref.finalize(response, until_read.close)
+        self._is_read = False
+
+    def free_after(self, asking: asyncio.Task[Any] | None) -> None:
+        """Let those who wait for the same answer ask for themselves where a task ends and nobody reads as yet.
+
+        Who awaits such a task may await theirs as well before anything is read, as `asyncio.gather` does.
+        """
+        if asking is not None:
+            asking.add_done_callback(self._free)
+            self._until_read.callback(asking.remove_done_callback, self._free)
+
+    def _free(self, _: object) -> None:
+        if not self._is_read:
+            self._call.end()
 
     def read(self, pieces: TokenGen, answer: Callable[..., Answer | None]) -> TokenGen:
         """Yield the pieces of a stream, in the scope in which it was asked for."""
         taken: list[str] = []
+        self._is_read = True
         with self._until_read:
             for piece in steps(partial(rebound, self._binding), lambda: pieces):
                 taken.append(piece)
@@ -259,6 +275,7 @@ class _Stream:
     async def aread(self, pieces: TokenAsyncGen, answer: Callable[..., Answer | None]) -> TokenAsyncGen:
         """Do what `read` does on the event loop."""
         taken: list[str] = []
+        self._is_read = True
         with self._until_read:
             async for piece in asteps(partial(rebound, self._binding), lambda: pieces):
                 taken.append(piece)

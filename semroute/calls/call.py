@@ -59,6 +59,11 @@ class Call(Generic[T]):
         """What a lookup that missed has found out: the vector of the words among it."""
 
     @property
+    def request(self) -> Request:
+        """What is asked."""
+        return self._request
+
+    @property
     def latency_s(self) -> float:
         """How long the model has been at work, in seconds."""
         return time.perf_counter() - self._called

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from typing import Any
 
 import pytest
@@ -162,6 +163,39 @@ class FixedRetriever(BaseRetriever):
         return [NodeWithScore(node=TextNode(text=self._find(query_bundle.query_str)), score=1.0)]
 
 
+def engine_over(find: Any) -> RetrieverQueryEngine:
+    return RetrieverQueryEngine.from_args(FixedRetriever(find), llm=ReadingLLM())
+
+
+RIGHTS = {"of": "everyone"}
+
+
+def find_badges(question: str) -> str:
+    return f"{PAGES['badges']} {RIGHTS['of']}"
+
+
+def find_badges_today(question: str) -> str:
+    return f"{PAGES['badges']} {time.time()}"
+
+
+class TestFunctionsOfTheApplicationsOwn:
+    def test_they_are_told_apart_by_their_code(self, cache) -> None:
+        tiers = []
+        for find in (find_badges, find_badges, lambda question: PAGES["badges"], lambda question: PAGES["travel"]):
+            engine = SemanticCacheQueryEngine(engine_over(find), cache=cache, corpus="handbook")
+            tiers.append(engine.query(QUESTION).metadata["semroute"]["tier"])
+        assert tiers == ["miss", "l1", "miss", "miss"]
+
+    def test_what_they_take_from_outside_counts_as_it_is_at_the_time(self, cache, monkeypatch) -> None:
+        engine = SemanticCacheQueryEngine(engine_over(find_badges), cache=cache, corpus="handbook")
+        engine.query(QUESTION)
+        monkeypatch.setitem(RIGHTS, "of", "managers")
+        assert engine.query(QUESTION).metadata["semroute"]["tier"] == "miss"
+        monkeypatch.setitem(globals(), "RIGHTS", {"of": "directors"})
+        assert engine.query(QUESTION).metadata["semroute"]["tier"] == "miss"
+        assert engine.query(QUESTION).metadata["semroute"]["tier"] == "l1"
+
+
 class HouseEngine(CustomQueryEngine):
     floor: int
 
@@ -171,7 +205,7 @@ class HouseEngine(CustomQueryEngine):
 
 class TestWhatCannotBeRead:
     def engine(self) -> RetrieverQueryEngine:
-        return RetrieverQueryEngine.from_args(FixedRetriever(lambda question: PAGES["badges"]), llm=ReadingLLM())
+        return engine_over(find_badges_today)
 
     def test_it_is_not_cached_and_the_warning_says_what_to_give(self, cache, caplog) -> None:
         engine = SemanticCacheQueryEngine(self.engine(), cache=cache, corpus="handbook")
@@ -179,7 +213,7 @@ class TestWhatCannotBeRead:
             assert "badge" in str(engine.query(QUESTION))
         assert cache.stats().lookups == 0
         (record,) = caplog.records
-        assert "RetrieverQueryEngine._retriever._find is a function" in record.message
+        assert "RetrieverQueryEngine._retriever._find is a function that cannot be read: it uses" in record.message
         assert "fingerprint=" in record.message
         with pytest.raises(ConfigError, match="_find is a function"):
             engine.explain(QUESTION)

@@ -112,6 +112,14 @@ class TestAnswers:
         await side.query(engine, QUESTION)
         assert embedder.texts == [QUESTION]
 
+    async def test_the_vector_of_words_that_were_named_is_not_that_of_the_whole_query(
+        self, side, index, llm, cache, embedder
+    ) -> None:
+        engine = SemanticCacheQueryEngine(index.as_query_engine(llm=llm), cache=cache)
+        with scope(query="a lost badge"):
+            await side.query(engine, QUESTION)
+        assert embedder.texts == ["a lost badge", QUESTION]
+
     async def test_hits_are_objects_of_their_own(self, side, index, llm, cache) -> None:
         engine = SemanticCacheQueryEngine(index.as_query_engine(llm=llm), cache=cache)
         first = await side.query(engine, QUESTION)

@@ -25,6 +25,8 @@ _PURE: Final = frozenset(
     | {"typing_extensions", "unicodedata"}
 )
 """Modules of which the same call always gives the same result, as a clock, a file and the environment do not."""
+_FRAMEWORKS: Final = ("langchain", "llama_index")
+_OURS: Final = frozenset({"langchain_semroute", "llama_index_semroute"})
 _IMPURE: Final = frozenset({"open", "input", "eval", "exec", "compile", "globals", "locals", "vars", "__import__"})
 
 
@@ -40,18 +42,19 @@ class _Code:
 
 @lru_cache(maxsize=1_024)
 def is_known(module: str | None) -> bool:
-    """Say whether the name of a module is enough to know what it does: it is pure, or LangChain's own."""
+    """Say whether the name of a module is enough to know what it does: it is pure, or of a framework or ours."""
     top = "" if module is None else module.partition(".")[0].removeprefix("_")
-    if top in _PURE or top == "langchain_semroute":
+    if top in _PURE or top in _OURS:
         return True
-    return top.startswith("langchain") and _is_installed(top)
+    return top.startswith(_FRAMEWORKS) and _is_installed(top)
 
 
 def _is_installed(package: str) -> bool:
     """Say whether a module is an installed package; one of the application's own may be named alike."""
     spec = getattr(sys.modules.get(package), "__spec__", None)
-    origin = getattr(spec, "origin", None)
-    return isinstance(origin, str) and ("site-packages" in origin or "dist-packages" in origin)
+    # A package that several distributions share has no file of its own, but places.
+    places = [getattr(spec, "origin", None), *(getattr(spec, "submodule_search_locations", None) or ())]
+    return any(isinstance(place, str) and ("site-packages" in place or "dist-packages" in place) for place in places)
 
 
 def path(kind: type | FunctionType) -> str:
@@ -59,13 +62,9 @@ def path(kind: type | FunctionType) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def asks_config(function: FunctionType) -> bool:
-    """Say whether a function is handed the configuration of its run, or is one that asks for it."""
-    code = function.__code__
-    return (
-        function.__module__ == "langchain_core.runnables.config"
-        or "config" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    )
+def names_outside(function: FunctionType) -> tuple[str, ...]:
+    """Return the global names that a function looks up."""
+    return _read_code(function.__code__).takes
 
 
 def of_function(function: FunctionType, read: Read, where: str) -> JSON:
