@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
 from langchain_semroute._codec import MARKER
+from semroute.calls.routing import with_told
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -72,10 +73,8 @@ class Attempt:
         """Do nothing: the routed call ends its lookups itself."""
 
     def _tell(self, message: BaseMessage) -> None:
-        marker = message.response_metadata.get(MARKER)
-        known = marker if isinstance(marker, dict) else {}
-        told = {key: value for key, value in self.told.items() if value is not None or known.get(key) is None}
-        message.response_metadata = {**message.response_metadata, MARKER: {**known, **told}}
+        marker = with_told(message.response_metadata.get(MARKER), self.told)
+        message.response_metadata = {**message.response_metadata, MARKER: marker}
 
 
 _HANDED: ContextVar[Attempt | None] = ContextVar("semroute_handed", default=None)

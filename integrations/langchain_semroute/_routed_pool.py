@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
 
@@ -17,6 +15,8 @@ from langchain_semroute.cache import SemrouteCache, cache_of
 from langchain_semroute.cached_model import cached
 from semroute.binding import checked_tier
 from semroute.cache import SemanticCache
+from semroute.calls import pool
+from semroute.calls.pool import catalog_of, check_group
 from semroute.errors import ConfigError
 from semroute.router.catalog import CatalogModel, ModelCatalog
 from semroute.router.learned import LearnedRouter
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from semroute.entry import JSON
     from semroute.request import Request
     from semroute.router import Router
-    from semroute.router.decision import RoutingDecision
     from semroute.router.outcomes import Outcomes
 
 
@@ -40,68 +39,13 @@ class Member:
     held: SemrouteCache
 
 
-class Failures:
-    """Counts the calls that failed, by the model's name."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._counts: Counter[str] = Counter()
-
-    def count(self, name: str) -> None:
-        with self._lock:
-            self._counts[name] += 1
-
-    def by_model(self) -> dict[str, int]:
-        with self._lock:
-            return dict(self._counts)
-
-
-class Decisions:
-    """What the router last decided about requests that came before; bounded, the oldest goes first."""
-
-    def __init__(self, limit: int = 1_024) -> None:
-        self._limit = limit
-        self._lock = Lock()
-        self._known: OrderedDict[str, RoutingDecision] = OrderedDict()
-
-    def about(self, key: str) -> RoutingDecision | None:
-        with self._lock:
-            return self._known.get(key)
-
-    def add(self, key: str, decision: RoutingDecision) -> None:
-        with self._lock:
-            self._known[key] = decision
-            self._known.move_to_end(key)
-            if len(self._known) > self._limit:
-                self._known.popitem(last=False)
-
-
-@dataclass(frozen=True)
-class Pool:
-    """The models by the catalogue's names, and what holds for all of them."""
+@dataclass(frozen=True, kw_only=True)
+class Pool(pool.Pool):
+    """The models by the catalogue's names, behind LangChain's view of the cache."""
 
     cache: SemrouteCache
-    catalog: ModelCatalog
     members: Mapping[str, Member]
-    group: str | None
-    least_tier: int
-    outcomes: Outcomes | None
-    failures: Failures = field(default_factory=Failures)
-    decisions: Decisions = field(default_factory=Decisions)
     _identities: dict[str, Identity] = field(default_factory=dict)
-
-    def __copy__(self) -> Self:
-        """A pool is a shared resource, as its cache is."""
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    def failed(self, model: CatalogModel) -> None:
-        """Note that a model's provider has failed."""
-        self.failures.count(model.name)
-        if self.outcomes is not None:
-            self.outcomes.note(model.tier, "fell_back")
 
     def request(self, asked: Asked, names: tuple[str, ...], group: str | None) -> Request:
         """Build the request of a call within the context of one model, or of a whole group; never raises."""
@@ -142,12 +86,21 @@ def pool_of(
 ) -> Pool:
     """Put models, catalogue and cache together; raises ConfigError for what does not go together."""
     _check(models, group)
-    chosen_from = _catalog_of(models, catalog)
+    chosen_from = catalog_of(models, catalog, _by_profile)
     base = _cache_of(cache, models, router, chosen_from)
     if query is not None:
         base = base.view(replace(base.asker, query=query))
     members = {name: _member(model, base, replay_chunk_chars) for name, model in models.items()}
-    return Pool(base, chosen_from, members, group, checked_tier(least_tier), outcomes)
+    return Pool(
+        core=base.core,
+        cache=base,
+        catalog=chosen_from,
+        members=members,
+        group=group,
+        least_tier=checked_tier(least_tier),
+        outcomes=outcomes,
+        notices=base.notices,
+    )
 
 
 def _check(models: object, group: object) -> None:
@@ -158,21 +111,7 @@ def _check(models: object, group: object) -> None:
             raise ConfigError(
                 f"model {name!r} must be a chat model, not {type(model).__name__}: bind tools to the routed model"
             )
-    if group is not None and not (isinstance(group, str) and group.strip()):
-        raise ConfigError(f"group must be a name or None, not {group!r}")
-
-
-def _catalog_of(models: Mapping[str, BaseChatModel], catalog: ModelCatalog | str | Path | None) -> ModelCatalog:
-    """Return the catalogue of the models that there are; without one they count as ordered from weak to strong."""
-    if catalog is None:
-        return ModelCatalog(
-            tuple(_by_profile(name, tier, model) for tier, (name, model) in enumerate(models.items(), 1))
-        )
-    given = catalog if isinstance(catalog, ModelCatalog) else ModelCatalog.of(catalog)
-    unknown = [name for name in models if name not in given]
-    if unknown:
-        raise ConfigError(f"the catalogue does not tell of {', '.join(map(repr, unknown))}: it has {given.names}")
-    return ModelCatalog(tuple(model for model in given if model.name in models))
+    check_group(group)
 
 
 def _by_profile(name: str, tier: int, model: BaseChatModel) -> CatalogModel:

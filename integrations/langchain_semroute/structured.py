@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from semroute.errors import ConfigError
+from semroute.router._asking import REFUSALS, check_error, is_about_temperature
 from semroute.router.llm import Refused
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ Method: TypeAlias = Literal["json_schema", "function_calling", "json_mode"]
 
 _METHODS: Final = ("json_schema", "function_calling", "json_mode")
 _NO_STREAM: Final = "nostream"  # langgraph.constants.TAG_NOSTREAM
-_REFUSALS: Final = frozenset({"refusal", "content_filter", "safety"})
-_REFUSING_ERRORS: Final = frozenset({"ContentFilterFinishReasonError", "OpenAIRefusalError"})
 
 
 class StructuredModel:
@@ -86,9 +85,8 @@ class StructuredModel:
 
     def _look_at(self, error: Exception) -> None:
         """Return where the call is worth another try, without our temperature; else raise what the error stands for."""
-        if getattr(error, "code", None) in _REFUSALS or type(error).__name__ in _REFUSING_ERRORS:
-            raise Refused(type(error).__name__) from error
-        if self._model is self._plain or "temperature" not in str(error).lower():
+        check_error(error)
+        if self._model is self._plain or not is_about_temperature(error):
             raise error
         self._model = self._plain
         self._forms = {}
@@ -158,5 +156,5 @@ def _check_refusal(message: AIMessage) -> None:
         raise Refused(str(refusal)[:80])
     for key in ("finish_reason", "stop_reason"):
         reason = message.response_metadata.get(key)
-        if isinstance(reason, str) and reason.lower() in _REFUSALS:
+        if isinstance(reason, str) and reason.lower() in REFUSALS:
             raise Refused(f"{key} {reason}")

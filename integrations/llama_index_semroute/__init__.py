@@ -6,24 +6,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from llama_index_semroute._selections import SelectorDecision, SemrouteSelection
+    from llama_index_semroute.cached_llm import cached
     from llama_index_semroute.documents import watched
     from llama_index_semroute.embeddings import LlamaIndexEmbedder, SemrouteEmbedding
     from llama_index_semroute.events import SemrouteLookupEvent
     from llama_index_semroute.query_engine import SemanticCacheQueryEngine
+    from llama_index_semroute.routed_llm import RoutedLLM
+    from llama_index_semroute.selector import SemrouteSelector
+    from llama_index_semroute.structured import StructuredModel
 
 __all__ = [
     "LlamaIndexEmbedder",
+    "RoutedLLM",
+    "SelectorDecision",
     "SemanticCacheQueryEngine",
     "SemrouteEmbedding",
     "SemrouteLookupEvent",
+    "SemrouteSelection",
+    "SemrouteSelector",
+    "StructuredModel",
+    "cached",
     "watched",
 ]
 
 _WHERE: Final = {
     "LlamaIndexEmbedder": "embeddings",
+    "RoutedLLM": "routed_llm",
+    "SelectorDecision": "_selections",
     "SemanticCacheQueryEngine": "query_engine",
     "SemrouteEmbedding": "embeddings",
     "SemrouteLookupEvent": "events",
+    "SemrouteSelection": "_selections",
+    "SemrouteSelector": "selector",
+    "StructuredModel": "structured",
+    "cached": "cached_llm",
     "watched": "documents",
 }
 
