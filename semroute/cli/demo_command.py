@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from semroute.cli._output import JsonOption, page, print_json, waiting
-from semroute.cli.replay_command import STAND_IN, ModelOption, run
+from semroute.cli.framework import STAND_IN, Framework, FrameworkOption, ModelOption
+from semroute.cli.replay_command import run
 from semroute.cli.sightings import sightings, telling_examples
 from semroute.cli.stream import packaged_stream
 
@@ -34,14 +35,20 @@ DemoStoreOption = Annotated[
 ]
 
 
-def demo_command(store: DemoStoreOption = None, model: ModelOption = STAND_IN, as_json: JsonOption = False) -> None:
+def demo_command(
+    store: DemoStoreOption = None,
+    model: ModelOption = STAND_IN,
+    framework: FrameworkOption = Framework.LANGCHAIN,
+    as_json: JsonOption = False,
+) -> None:
     """Replay a support desk's day: what is saved, how fast, and which look-alikes are refused.
 
     Two stand-in models answer, with stated prices and latencies, and a router chooses between them for requests that
-    leave the model open; --model openai:gpt-4o-mini asks a real one instead. The store is a fresh temporary one unless
-    --store names another; `--store redis` plays on a ring of local Redis servers.
+    leave the model open; --model openai:gpt-4o-mini asks a real one instead. --framework llama-index asks query engines
+    over an index of help pages, each with a stand-in of its own and no router. The store is a fresh temporary one
+    unless --store names another; `--store redis` plays on a ring of local Redis servers.
     """
-    replayed = played(store, model)
+    replayed = played(store, model, framework)
     if as_json:
         print_json({**replayed.as_dict(), "trap_examples": _examples(replayed)})
         return
@@ -51,12 +58,12 @@ def demo_command(store: DemoStoreOption = None, model: ModelOption = STAND_IN, a
     console.print(screen(replayed), width=min(WIDTH, console.width))
 
 
-def played(stores: Sequence[str] | None, model: str) -> Replayed:
+def played(stores: Sequence[str] | None, model: str, framework: Framework = Framework.LANGCHAIN) -> Replayed:
     """Replay the demo's stream; raises what `run` raises, and ConfigError where no Redis can be started here."""
     if stores is None or list(stores) != [REDIS]:
-        return run(packaged_stream(), stores, model)
+        return run(packaged_stream(), stores, model, framework)
     with _shards() as urls:
-        return replace(run(packaged_stream(), urls, model), store=f"{SHARDS} Redis shards")
+        return replace(run(packaged_stream(), urls, model, framework), store=f"{SHARDS} Redis shards")
 
 
 @contextmanager

@@ -22,6 +22,8 @@ _BOUNDS: Final = (0.0, 0.5, 0.8, 0.9, 1.0)
 
 def routing_of(replayed: Replayed) -> RenderableType:
     """Lay out the calls of each model and the histogram of confidence, side by side, and what it rests on."""
+    if not replayed.is_routed and replayed.terms is not None:
+        return Group(_calls(replayed), _basis(replayed))
     table = Table.grid(expand=True, padding=(0, 2, 0, 0))
     table.add_column(ratio=65)
     table.add_column(ratio=35)
@@ -32,14 +34,17 @@ def routing_of(replayed: Replayed) -> RenderableType:
 def _calls(replayed: Replayed) -> Group:
     report = replayed.report
     total = len(report.calls)
-    is_routed = replayed.terms is not None
+    has_terms = replayed.terms is not None
     lines = [Text.assemble((f"{total} model calls", "bold"))]
     shares = Table.grid(padding=(0, 1, 0, 0))
-    for name, count in {**dict.fromkeys(catalog_of().names if is_routed else (), 0), **report.calls_by_model}.items():
+    for name, count in {**dict.fromkeys(catalog_of().names if has_terms else (), 0), **report.calls_by_model}.items():
         share = f"{count / total if total else 0.0:4.0%}"
-        shares.add_row(name, Text(f"{count:,}", justify="right"), share, _stated(name) if is_routed else "")
-    if not is_routed:
+        shares.add_row(name, Text(f"{count:,}", justify="right"), share, _stated(name) if has_terms else "")
+    if not has_terms:
         return Group(*lines, shares)
+    if not replayed.is_routed:
+        lines[0].append(": each request names its model, and no router is part of this demo")
+        return Group(*lines, shares, _hits(report))
     lines[0].append(f": the router chose {report.routed_calls}, the app {total - report.routed_calls}")
     return Group(*lines, shares, *_dollars(report))
 
@@ -61,6 +66,11 @@ def _dollars(report: ReplayReport) -> tuple[Text, Text]:
     spared = Text.assemble((by_hits, "bold"), " spared by hits, ", (by_routing, "bold"), " by routing")
     strongest, spent = catalog_of().strongest.name, usd(report.spent_usd)
     return spared, Text(f"against asking {strongest} for all {report.routed_calls}; {spent} spent", style="dim")
+
+
+def _hits(report: ReplayReport) -> Text:
+    spent = (f"; {usd(report.spent_usd)} spent, with the pages that were retrieved", "dim")
+    return Text.assemble((usd(report.saved_usd), "bold"), " spared by hits", spent)
 
 
 def _histogram(report: ReplayReport) -> Group:

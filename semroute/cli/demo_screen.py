@@ -46,13 +46,14 @@ def screen(replayed: Replayed) -> RenderableType:
     """Lay the whole screen out."""
     report = replayed.report
     parts = (routing_of(replayed), _traps(report), _cosine(report))
-    return Group(_headline(report), _figures(report), *(line for part in parts for line in (Text(), part)))
+    return Group(_headline(replayed), _figures(report), *(line for part in parts for line in (Text(), part)))
 
 
-def _headline(report: ReplayReport) -> Panel:
+def _headline(replayed: Replayed) -> Panel:
+    report = replayed.report
     calls, wrong = report.right_hits, len(report.wrong)
     line = Text(justify="center")
-    line.append(f"{len(report.outcomes)} questions, {calls} model calls spared, ")
+    line.append(f"{len(report.outcomes)} questions through {replayed.framework.brand}, {calls} model calls spared, ")
     line.append(f"{wrong} wrong answers" if wrong else "no wrong answer", style="bold red" if wrong else "bold green")
     line.append(".")
     return Panel(line, box=box.ROUNDED, border_style="red" if wrong else "green", width=WIDTH)

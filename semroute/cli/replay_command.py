@@ -1,4 +1,4 @@
-"""`semroute replay`: any labelled stream, through LangChain and the cache."""
+"""`semroute replay`: any labelled stream, through an application's framework and the cache."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from semroute.cli._interrupts import if_interrupted
-from semroute.cli._models import chat_model, check_model_name
 from semroute.cli._output import JsonOption, StoreOption, page, print_json, progress, there, waiting
 from semroute.cli._stores import check_kind
-from semroute.cli.replay import Subject, Witness, replay
+from semroute.cli.framework import STAND_IN, Framework, FrameworkOption, ModelOption, check_model, player_of
+from semroute.cli.replay import Witness, replay
 from semroute.cli.stream import Stream, read_stream
-from semroute.errors import MissingExtra
 from semroute.stores.urls import place_of
 
 if TYPE_CHECKING:
@@ -31,18 +30,10 @@ if TYPE_CHECKING:
     from semroute.router import Router
     from semroute.router.catalog import ModelCatalog
 
-STAND_IN = "stand-in"
 _EMBED_DEADLINE_S = 30.0
 """Generous: a busy machine must not turn into misses in a report about answers."""
 
-ModelOption = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="'stand-in' (two, and a router), or a real one: PROVIDER:NAME (openai:gpt-4o-mini).",
-    ),
-]
+
 FileArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="A labelled stream: JSONL, one request a line.", callback=there)
 ]
@@ -59,11 +50,18 @@ class Replayed:
     tokens_estimated: bool
     terms: dict[str, JSON] | None
     """What the stand-in models state about themselves; None for a real model."""
+    framework: Framework = Framework.LANGCHAIN
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether a router chose between the stand-ins."""
+        return self.terms is not None and self.framework is Framework.LANGCHAIN
 
     def as_dict(self) -> dict[str, JSON]:
         """Return the object that `--json` prints."""
         return {
             "stream": self.stream.name,
+            "framework": self.framework.value,
             "store": self.store,
             "model": self.model,
             "stand_in": self.terms,
@@ -73,45 +71,52 @@ class Replayed:
 
 
 def replay_command(
-    file: FileArgument, store: StoreOption = None, model: ModelOption = STAND_IN, as_json: JsonOption = False
+    file: FileArgument,
+    store: StoreOption = None,
+    model: ModelOption = STAND_IN,
+    framework: FrameworkOption = Framework.LANGCHAIN,
+    as_json: JsonOption = False,
 ) -> None:
     """Replay a labelled stream and score every answer.
 
     Each line of FILE is an object with tenant, system, history, query, answer_class, trap and model. A stand-in model
     answers: the one that is named, or for "small", as for a line without a model, the one that the router chooses.
-    The store is a fresh temporary one unless --store names another.
+    Through LlamaIndex it is always the one that is named, asked over pages made of the stream's answers. The store is
+    a fresh temporary one unless --store names another.
     """
     with if_interrupted(_kept(store)):
-        replayed = run(read_stream(file), store, model)
+        replayed = run(read_stream(file), store, model, framework)
     if as_json:
         print_json(replayed.as_dict())
     else:
         page().print(_page(replayed))
 
 
-def run(stream: Stream, stores: Sequence[str] | None, model: str) -> Replayed:
-    """Replay a stream through LangChain; raises UsageError, ConfigError, StoreError or EmbedderError."""
-    if model != STAND_IN:
-        check_model_name(model)
+def run(
+    stream: Stream, stores: Sequence[str] | None, model: str, framework: Framework = Framework.LANGCHAIN
+) -> Replayed:
+    """Replay a stream through a framework; raises UsageError, ConfigError, StoreError or EmbedderError."""
+    check_model(model, framework)
     witness = Witness()
-    with _cache(stores, witness, stream, model) as cache:
-        subject, tokens_estimated = _subject(cache, model)
+    with _cache(stores, witness, _routing(stream, model, framework)) as cache:
         with waiting("Loading the embedding model (the first run on a machine prepares it) …"):
+            player = player_of(framework, cache, stream, model)
             cache.preload()
         report = replay(
             stream.rows,
             cache,
-            subject,
+            player.subject,
             witness,
             track=lambda outcomes: progress(outcomes, f"Replaying {stream.name}", len(stream.rows)),
         )
     return Replayed(
         stream,
-        report,
+        player.settled(report),
         store=", ".join(map(place_of, stores)) if stores else "temporary",
         model=model,
-        tokens_estimated=tokens_estimated,
+        tokens_estimated=player.tokens_estimated,
         terms=_terms(stream) if model == STAND_IN else None,
+        framework=framework,
     )
 
 
@@ -123,11 +128,10 @@ def _kept(stores: Sequence[str] | None) -> str:
 
 
 @contextmanager
-def _cache(stores: Sequence[str] | None, witness: Witness, stream: Stream, model: str) -> Iterator[SemanticCache]:
+def _cache(stores: Sequence[str] | None, witness: Witness, routing: _Routing) -> Iterator[SemanticCache]:
     from semroute.cache import SemanticCache
 
     check_kind(stores)
-    routing = _routing(stream) if model == STAND_IN else _Routing()
     with tempfile.TemporaryDirectory(prefix="semroute-") as folder:
         places = stores if stores else [str(Path(folder) / "answers.db")]
         # Written before the next request is asked, so that what is stored can be told apart by request.
@@ -150,25 +154,13 @@ class _Routing:
     prices: ModelCatalog | None = None
 
 
-def _routing(stream: Stream) -> _Routing:
+def _routing(stream: Stream, model: str, framework: Framework) -> _Routing:
     from semroute.cli.stand_in import catalog_of, router_of_stand_ins
 
-    return _Routing(router_of_stand_ins(), catalog_of(_models(stream)))
-
-
-def _subject(cache: SemanticCache, model: str) -> tuple[Subject, bool]:
-    """Return what answers the requests, and whether its token counts are estimates."""
-    try:
-        from semroute.cli import langchain_subject
-    except ImportError as error:
-        raise MissingExtra("a replay", "langchain") from error
     if model != STAND_IN:
-        return langchain_subject.RealSubject(cache, chat_model(model), model), False
-    from semroute.cli.stand_in import Accountant
-    from semroute.cli.tokens import token_counter
-
-    counter = token_counter()
-    return langchain_subject.StandInSubject(cache, Accountant(counter)), counter.is_estimate
+        return _Routing()
+    router = router_of_stand_ins() if framework is Framework.LANGCHAIN else None
+    return _Routing(router, catalog_of(_models(stream)))
 
 
 def _terms(stream: Stream) -> dict[str, JSON]:
@@ -210,12 +202,14 @@ def _calls(replayed: Replayed) -> str:
 
     report = replayed.report
     shares = ", ".join(f"{name} {count}" for name, count in report.calls_by_model.items())
-    calls = f"{len(report.calls)} model calls{f' ({shares})' if shares else ''}"
+    calls = f"{len(report.calls)} model calls{f' ({shares})' if shares else ''} through {replayed.framework.brand}"
     if replayed.terms is None:
         return f"{calls}."
+    spared = f"{calls}, {usd(report.spent_usd)} spent. Spared: {usd(report.saved_usd)} by hits"
+    if not replayed.is_routed:
+        return f"{spared}."
     return (
-        f"{calls}, {usd(report.spent_usd)} spent. Spared: {usd(report.saved_usd)} by hits, "
-        f"{usd(report.saved_by_routing_usd)} by routing, held against the strongest model for all of the "
+        f"{spared}, {usd(report.saved_by_routing_usd)} by routing, held against the strongest model for all of the "
         f"{report.routed_calls} calls that the router chose for."
     )
 

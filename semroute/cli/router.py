@@ -49,12 +49,11 @@ def train(
     A row: {"prompt": "What is a VPN?", "staleness": "timeless", "tier:small": 1, "tier:large": 1}
     """
     from semroute.embedders.onnx import OnnxEmbedder
-    from semroute.evaluation.tables import read_rows
-    from semroute.tuning.router_training import train_router
+    from semroute.tuning.router_training import train_router, training_rows
 
     check_out(out)
     with usage_errors():
-        rows = [row for file in files for row in read_rows(file, columns=["prompt"], limit=limit)]
+        rows = training_rows(files, limit=limit)
         names = ", ".join(file.name for file in files)
         trained = train_router(rows, OnnxEmbedder(), source=names, progress=_track, seed=seed)
     trained.file.write(out)

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from semroute.cli.demo_command import played
 from semroute.cli.demo_screen import screen
+from semroute.cli.framework import STAND_IN
 from semroute.cli.main import app
-from semroute.cli.replay_command import STAND_IN, Replayed, run
+from semroute.cli.replay_command import Replayed, run
 from semroute.cli.report import UNNAMED, ModelCall
 from semroute.cli.stand_in import TERMS, Accountant
 from semroute.cli.stream import Stream, packaged_stream
@@ -156,7 +157,7 @@ def test_a_stream_without_any_hit_has_a_screen_too() -> None:
 
 def test_a_real_model_is_asked_without_a_router_and_nothing_is_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     model = FakeListChatModel(responses=["The same answer."])
-    monkeypatch.setattr("semroute.cli.replay_command.chat_model", lambda name: model)
+    monkeypatch.setattr("semroute.cli.framework.chat_model", lambda name: model)
     rows = (row("Which cards do you take?", "a"), row("Which cards do you take?", "a"), row("Where are you?", "b"))
     real = run(Stream("tiny", rows), ["memory://"], "fake:list")
     figures = real.as_dict()

@@ -77,6 +77,31 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    facts = """{
+        "first": [tier_of(first), str(first)], "reworded": [tier_of(reworded), str(reworded)],
+        "same_sources": reworded.source_nodes == first.source_nodes != [],
+        "asked": model.asked,
+        "refused": [
+            (seen.tier, [one.why for one in seen.verdicts if not one.passed])
+            for seen in (opposite.explanation, other_bike.explanation)
+        ],
+        "steps": [step.name for step in opposite.steps],
+        "to_staff": [tier_of(to_staff), str(to_staff)], "to_guests": [tier_of(to_guests), str(to_guests)],
+        "guests_read": [node.node.metadata["audience"] for node in to_guests.source_nodes],
+        "elsewhere": [elsewhere.tier, len(elsewhere.considered)],
+        "before_change": [tier_of(before_change), str(before_change)],
+        "after_change": [tier_of(after_change), str(after_change)], "untouched": tier_of(untouched),
+        "added": [list(before_addition.values()), list(after_addition.values())],
+        "newly_told": [tier_of(newly_told), [node.node.ref_doc_id for node in newly_told.source_nodes]],
+        "streams": ["".join(from_model), "".join(from_cache)], "pieces": [len(from_model), len(from_cache)],
+        "replay": tier_of(replay), "routed": routed,
+        "hits": stats.hits, "ledger": cache.ledger.total().as_dict(),
+    }"""
+    return executed("llama_index_quickstart", facts, tmp_path_factory.mktemp("engines"))
+
+
+@pytest.fixture(scope="module")
 def tuning(tmp_path_factory: pytest.TempPathFactory) -> Run:
     facts = """{
         "bound": MAX_ERROR, "held_error": held_error, "held_hits": held_hits,
@@ -164,6 +189,59 @@ def test_the_quickstart_shows_results_as_cards(quickstart: Run) -> None:
     assert sum("<b>Hit (l2)</b>" in card for card in cards) == 2
     assert sum("<b>Miss</b>" in card for card in cards) == 7
     assert sum("<b>Bypass</b>" in card for card in cards) == 1
+
+
+# --- LlamaIndex quickstart ---------------------------------------------------------------------------------------
+
+
+def test_the_engine_of_the_notebook_serves_a_paraphrase_with_its_sources(engines: Run) -> None:
+    tier, text = engines.facts["first"]
+    assert tier == "miss"
+    assert "press Cancel" in text
+    assert engines.facts["reworded"] == ["l2", text]
+    assert engines.facts["same_sources"]
+    assert "Can you tell me how to cancel a booking?" not in engines.facts["asked"]
+
+
+def test_the_engine_of_the_notebook_refuses_look_alikes_and_shows_the_steps(engines: Run) -> None:
+    (opposite, (by_opposite,)), (other, (by_other,)) = engines.facts["refused"]
+    assert (opposite, other) == ("miss", "miss")
+    assert "off" in by_opposite
+    assert "cargo" in by_other
+    assert {"embed", "search", "judge"} <= set(engines.facts["steps"])
+
+
+def test_what_staff_is_told_in_the_notebook_never_reaches_guests_or_another_tenant(engines: Run) -> None:
+    assert "7788" in engines.facts["to_staff"][1]
+    assert engines.facts["to_guests"] == ["miss", "I do not know."]
+    assert set(engines.facts["guests_read"]) == {"guests"}
+    assert engines.facts["elsewhere"] == ["miss", 0]
+
+
+def test_changed_and_added_documents_of_the_notebook_take_their_answers_along_and_no_others(engines: Run) -> None:
+    assert engines.facts["before_change"] == ["l1", "The deposit for a city bike is 50 euros."]
+    assert engines.facts["after_change"] == ["miss", "The deposit for a city bike is 60 euros."]
+    assert engines.facts["untouched"] == "l1"
+    assert engines.facts["added"] == [[True, True, True], [False, True, True]]
+    tier, sources = engines.facts["newly_told"]
+    assert (tier, sources[0]) == ("miss", "harbour")
+
+
+def test_the_engine_of_the_notebook_replays_its_stream_in_pieces(engines: Run) -> None:
+    from_model, from_cache = engines.facts["streams"]
+    assert from_model == from_cache != ""
+    assert min(engines.facts["pieces"]) > 1
+    assert engines.facts["replay"] == "l2"
+
+
+def test_the_router_engine_of_the_notebook_picks_the_right_engine_and_is_served_by_it(engines: Run) -> None:
+    assert engines.facts["routed"] == [[1, "miss"], [1, "l2"], [0, "l1"]]
+
+
+def test_the_ledger_of_the_notebook_counts_the_calls_that_were_made(engines: Run) -> None:
+    ledger = engines.facts["ledger"]
+    assert ledger["hits"] == engines.facts["hits"] > 0
+    assert len(engines.facts["asked"]) == ledger["calls"]
 
 
 # --- threshold tuning --------------------------------------------------------------------------------------------
