@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 
@@ -26,6 +26,17 @@ class Pair:
     shared: tuple[tuple[str, str], ...]
     """Keys (query, stored) of content words that were matched with another spelling or form."""
     n_shared: int
+    _changed: tuple[tuple[Token, ...], tuple[Token, ...]] | None = field(default=None, init=False)
+
+    @property
+    def changed(self) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
+        """What either text has between the tokens that both begin with and those that both end with.
+
+        Of two near copies that is little, and what reads the order of the words need not read more.
+        """
+        if self._changed is None:
+            self._changed = _between_ends(self.query.tokens, self.stored.tokens)
+        return self._changed
 
 
 @lru_cache(maxsize=128)
@@ -43,6 +54,21 @@ def compare(query: str, stored: str) -> Pair | None:
     return Pair(first, second, tuple(left), tuple(right), tuple(related), n_shared)
 
 
+def _between_ends(ours: tuple[Token, ...], theirs: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
+    front = back = 0
+    # Texts share the tokens of their words.
+    for one, two in zip(ours, theirs, strict=False):
+        if one is not two:
+            break
+        front += 1
+    ours, theirs = ours[front:], theirs[front:]
+    for one, two in zip(reversed(ours), reversed(theirs), strict=False):
+        if one is not two:
+            break
+        back += 1
+    return ours[: len(ours) - back], theirs[: len(theirs) - back]
+
+
 def _left_over(content: tuple[Token, ...], keys: frozenset[str]) -> list[Token]:
     """Return the content words of one text that the other one, whose keys are given, has no counterpart for."""
     return [token for token in content if token.key not in keys and not is_misspelt_function_word(token.surface)]
@@ -52,7 +78,7 @@ def _related(left: list[Token], right: list[Token]) -> tuple[list[Token], list[T
     """Match what is left over by other forms and by spelling: "subscribe" and "subscription", "recieve"."""
     if not left or not right:
         return left, right, []
-    if len(left) > 1 or len(right) > 1:
+    if _are_joined(left, right) or _are_joined(right, left):
         left, right = _unjoined(left, right), _unjoined(right, left)
     related: list[tuple[str, str]] = []
     kept: list[Token] = []
@@ -75,8 +101,17 @@ def _solid(text: Text) -> set[str]:
     return {token.key for token in (*text.numbers, *text.literals)}
 
 
+def _are_joined(apart: list[Token], joined: list[Token]) -> bool:
+    """Say whether one side writes two neighbours as one word: "data base" and "database"."""
+    if len(apart) < 2:
+        return False
+    surfaces = [token.surface.lower() for token in apart]
+    twice = {first + second for first, second in pairwise(surfaces)}
+    return not twice.isdisjoint([token.surface.lower() for token in joined])
+
+
 def _unjoined(tokens: list[Token], others: list[Token]) -> list[Token]:
-    """Drop what the other side writes joined or apart: "data base" and "database"."""
+    """Drop what the other side writes joined or apart."""
     surfaces = [token.surface.lower() for token in tokens]
     apart = [token.surface.lower() for token in others]
     twice = {first + second for first, second in pairwise(apart)}

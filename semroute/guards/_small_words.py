@@ -47,7 +47,7 @@ def differ(pair: Pair) -> str:
 
 def _gerund(pair: Pair) -> str:
     """Find a noun that is another noun with "-ing": "a train", "a training"."""
-    if pair.query.words == pair.stored.words:
+    if not (_has_gerund(pair.query) or _has_gerund(pair.stored)) or pair.query.words == pair.stored.words:
         return ""
     ours = _nouns(pair.query)
     theirs = _nouns(pair.stored) if ours else {}
@@ -55,6 +55,10 @@ def _gerund(pair: Pair) -> str:
         if ours[key].endswith("ing") != theirs[key].endswith("ing"):
             return f"{ours[key]} ≠ {theirs[key]}"
     return ""
+
+
+def _has_gerund(text: Text) -> bool:
+    return any(token.surface.lower().endswith("ing") for token in text.content)
 
 
 def _nouns(text: Text) -> dict[str, str]:
@@ -65,19 +69,19 @@ def _nouns(text: Text) -> dict[str, str]:
     return {token.key: token.surface.lower() for token in behind}
 
 
-def _plain(text: Text) -> list[Token]:
-    return [token for token in text.tokens if token.kind is not _MARK and token.key not in ARTICLES]
+def _plain(tokens: tuple[Token, ...]) -> list[Token]:
+    return [token for token in tokens if token.kind is not _MARK and token.key not in ARTICLES]
 
 
 def _preposition(pair: Pair) -> str:
     """Compare two sentences that are the same but for one small word."""
-    ours, theirs = _plain(pair.query), _plain(pair.stored)
-    if len(ours) != len(theirs):
+    changed, others = map(_plain, pair.changed)
+    if len(changed) != len(others):
         return ""
-    # Texts share the tokens of their words.
-    other = [(one, two) for one, two in zip(ours, theirs, strict=True) if one is not two and one.key != two.key]
+    other = [(one, two) for one, two in zip(changed, others, strict=True) if one.key != two.key]
     if len(other) != 1:
         return ""
+    ours = _plain(pair.query.tokens)
     first, second = other[0][0].key, other[0][1].key
     both = {first, second}
     if both <= PREPOSITIONS:

@@ -6,13 +6,12 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from semroute.guards import _quantities as quantities
+from semroute.guards import _word_tokens as word_tokens
 from semroute.guards._asking import asked, is_order
-from semroute.guards._numerals import NUMBER_WORDS, append_date, is_currency_of_number, read_digits, read_word
-from semroute.guards._synonyms import canonical
+from semroute.guards._numerals import append_date, is_currency_of_number, read_digits, read_word
 from semroute.guards._tokens import Kind, Token, Written
-from semroute.guards._words import AUXILIARIES, FILLERS, FUNCTION_WORDS, PRONOUNS, words
-from semroute.guards._writing import fold, pieces, plain_pieces, written
+from semroute.guards._words import AUXILIARIES, FUNCTION_WORDS, PRONOUNS, words
+from semroute.guards._writing import Writing, fold, plain_writing, surfaces, with_phrases, writing
 
 MAX_CHARS = 4_000
 MAX_TOKENS = 600
@@ -30,21 +29,12 @@ _SIGNS = re.compile(
     r"|[=!<>]=|&&|\|\||<<|>>|\+\+(?=\W|$)|(?<=\w)--(?=[?\s]|$)|(?<!\S)!(?=\w)|\d+ [/-] \d+|\\(?=[\s?.]|$)"
 )
 """Operators, flags of one letter and ranges of letters, in which each sign and its case counts."""
-_NEGATIONS = words("not never no without none nobody nothing neither nor n't")
-_MARKS = frozenset(",.;:!?()[]{}\"'`-/\\…|~_。、，；：！？؟،।¿¡·•")
 _BEFORE_DEED = AUXILIARIES | PRONOUNS | words("to most commonly widely often not never least more get gets got best")
 """Words behind which "used" is a deed, and no second-hand thing."""
 _AFTER_LETTER = words("from to by into of with and or is in on at for")
 """Words that no article stands before."""
 _TITLE_SHARE = 0.6
 """From this share of capital words on, a text is a title, whose capitals name nothing."""
-_NAMES_IN_CAPITALS = {"us": "usa", "it": "IT", "who": "WHO"}
-"""Function words that are names when they are written in capitals."""
-
-
-_READ_IN_CONTEXT = words("used a")
-_READ_TOGETHER = NUMBER_WORDS | _READ_IN_CONTEXT
-"""Words that are read together with their neighbours."""
 # A name of this module is found more quickly than one of a class, and these are asked for each token.
 _CONTENT, _FUNCTION, _NUMBER, _NEGATION, _LITERAL = (
     Kind.CONTENT,
@@ -102,12 +92,12 @@ def _long(text: str) -> Text | None:
 
 def _analysed(text: str) -> Text | None:
     folded = fold(text)
-    plain = plain_pieces(folded)
-    raw = pieces(folded) if plain is None else plain
-    if len(raw) > MAX_TOKENS:
+    plain = plain_writing(folded)
+    read = writing(folded) if plain is None else plain
+    if read.n_pieces > MAX_TOKENS:
         return None
-    is_cased = _tells_names(raw)
-    said = written(raw)
+    is_cased = _tells_names(read)
+    said = with_phrases(read.said)
     tokens = _tokens(said, is_cased)
     content, functions, numbers, negations, literals = _by_kind(tokens)
     words_said = tuple([entry.word for entry in said])
@@ -135,48 +125,52 @@ def _signs(folded: str) -> tuple[str, ...]:
     return tuple(match.group() for match in _SIGNS.finditer(folded))
 
 
-def _tells_names(raw: list[tuple[str, str]]) -> bool:
-    capitals = [surface for group, surface in raw if group == "word" and surface[0].isupper() and len(surface) > 1]
-    if len(capitals) <= 1:
-        return True
-    said = [surface for group, surface in raw if group == "word" and len(surface) > 1]
-    return len(capitals) < _TITLE_SHARE * len(said)
+def _tells_names(read: Writing) -> bool:
+    return read.n_capitals <= 1 or read.n_capitals < _TITLE_SHARE * read.n_words
 
 
 def _quoted(folded: str) -> tuple[str, ...]:
     if '"' not in folded and "'" not in folded:
         return ()
     inner = (match.group(1) or match.group(2) for match in _QUOTED.finditer(folded))
-    return tuple(" ".join(surface.lower() for _, surface in pieces(text)) for text in inner)
+    return tuple(" ".join(surface.lower() for surface in surfaces(text)) for text in inner)
 
 
 def _tokens(said: list[Written], is_cased: bool) -> list[Token]:
     tokens: list[Token] = []
     index, n_said = 0, len(said)
-    token: Token | None
     while index < n_said:
-        entry = said[index]
-        n_taken = 1
-        if entry.group == "word" and entry.word not in _READ_TOGETHER:
-            tokens.append(_word(entry.word, entry.surface, entry.may_name and is_cased))
-        elif entry.group == "word" and entry.word in _READ_IN_CONTEXT:
-            tokens.append(_in_context(said, index) or _word(entry.word, entry.surface, entry.may_name and is_cased))
-        elif entry.group == "sign":
-            tokens.append(_other(entry))
-        elif is_currency_of_number(said, index):
-            n_taken = 2 if said[index + 1].word == "." else 1
+        token = said[index].token
+        if token is None:
+            index += _append_read(tokens, said, index, is_cased)
         else:
-            if entry.group == "word":
-                n_taken, token = read_word(said, index)
-                if token is None:
-                    token = _word(entry.word, entry.surface, entry.may_name and is_cased)
-            elif entry.group == "number":
-                n_taken, token = read_digits(said, index)
-            else:
-                token = _other(entry)
-            append_date(tokens, token)
-        index += n_taken
+            tokens.append(_word(said[index], is_cased) if token.is_name and not is_cased else token)
+            index += 1
     return tokens
+
+
+def _append_read(tokens: list[Token], said: list[Written], index: int, is_cased: bool) -> int:
+    """Append what is read together with its neighbours, or is code; return how many entries that takes."""
+    entry = said[index]
+    if entry.group == "word" and entry.word in word_tokens.READ_IN_CONTEXT:
+        tokens.append(_in_context(said, index) or _word(entry, is_cased))
+        return 1
+    if is_currency_of_number(said, index):
+        return 2 if said[index + 1].word == "." else 1
+    n_taken = 1
+    token: Token | None
+    if entry.group == "word":
+        n_taken, token = read_word(said, index)
+    elif entry.group == "number":
+        n_taken, token = read_digits(said, index)
+    else:
+        token = word_tokens.of_literal(entry.group, entry.word, entry.surface)
+    append_date(tokens, _word(entry, is_cased) if token is None else token)
+    return n_taken
+
+
+def _word(entry: Written, is_cased: bool) -> Token:
+    return word_tokens.of_word(entry.word, entry.surface, entry.may_name and is_cased)
 
 
 def _by_kind(tokens: list[Token]) -> tuple[tuple[Token, ...], ...]:
@@ -210,26 +204,3 @@ def _in_context(said: list[Written], index: int) -> Token | None:
         if following not in _AFTER_LETTER:
             return None
     return Token("a", entry.surface, Kind.CONTENT, entry.may_name)
-
-
-@lru_cache(maxsize=8_192)
-def _word(word: str, surface: str, is_name: bool) -> Token:
-    """Return the token of a word by itself; all texts share it, which saves time and memory."""
-    if word in _NEGATIONS:
-        return Token(word, surface, Kind.NEGATION)
-    if word in FUNCTION_WORDS or word in FILLERS:
-        if is_name and surface.isupper() and word in _NAMES_IN_CAPITALS:
-            return Token(_NAMES_IN_CAPITALS[word], surface, Kind.CONTENT, True)
-        return Token(word, surface, Kind.FUNCTION)
-    return Token(canonical(word), surface, Kind.CONTENT, is_name)
-
-
-def _other(entry: Written) -> Token:
-    if entry.group == "code":
-        return Token(entry.surface.removesuffix("()"), entry.surface, Kind.LITERAL)
-    if entry.group == "literal":
-        return Token(entry.word, entry.surface, Kind.LITERAL)
-    if entry.word == "&":
-        return Token("and", entry.surface, Kind.FUNCTION)
-    is_mark = entry.word in _MARKS or entry.word in quantities.CURRENCY_SIGNS
-    return Token(entry.word, entry.surface, Kind.MARK if is_mark else Kind.CONTENT)

@@ -38,3 +38,5 @@ class Written:
     surface: str
     may_name: bool = False
     """Whether it has a capital letter that no sentence start explains."""
+    token: Token | None = None
+    """Its token where no neighbour changes it, in a text whose capitals tell names."""

@@ -23,6 +23,7 @@ _FEW_ROWS = 8
 _FEW_LEVELS = 4
 _N_BITS = 2**_FEW_LEVELS
 """The answers of a tree's inner nodes, one bit each and one that is never set, make a number of two bytes."""
+_TWO_BYTES = np.dtype("<u2")
 
 
 @lru_cache(maxsize=_FEW_LEVELS)
@@ -70,12 +71,15 @@ class Forest:
         return [(self.features[:, level].ravel(), self.thresholds[:, level].ravel()) for level in levels]
 
     @cached_property
-    def _nodes(self) -> tuple[NDArray[np.intp], Matrix, NDArray[np.intp]]:
-        """Columns and thresholds of all nodes, tree after tree and as many of each as it has bits; its first leaf."""
+    def _nodes(self) -> tuple[NDArray[np.intp], Matrix, NDArray[np.uint8], NDArray[np.intp]]:
+        """Columns and thresholds of all nodes, tree after tree and as many of each as it has bits; leaves by answers.
+
+        The last are the places of the first leaf of each tree.
+        """
         n_trees, n_nodes = self.features.shape
         columns, thresholds = np.zeros((n_trees, _N_BITS), np.intp), np.full((n_trees, _N_BITS), np.inf)
         columns[:, :n_nodes], thresholds[:, :n_nodes] = self.features, self.thresholds
-        return columns.ravel(), thresholds.ravel(), np.arange(n_trees) * (n_nodes + 1)
+        return columns.ravel(), thresholds.ravel(), _leaves(self.depth), np.arange(n_trees) * (n_nodes + 1)
 
     @classmethod
     def empty(cls, depth: int) -> Self:
@@ -87,18 +91,21 @@ class Forest:
     def depth(self) -> int:
         return int(self.values.shape[1]).bit_length() - 1
 
+    @cached_property
+    def _is_shallow(self) -> bool:
+        return self.depth <= _FEW_LEVELS
+
     def sums(self, rows: Matrix) -> Matrix:
         """Return what the trees add up to for each row; shape (rows,)."""
-        is_little = len(rows) <= _FEW_ROWS and self.depth <= _FEW_LEVELS
-        sums: Matrix = self.values.take(self._ends_of_few(rows) if is_little else self._ends(rows)).sum(axis=1)
+        ends = self._ends_of_few(rows) if len(rows) <= _FEW_ROWS and self._is_shallow else self._ends(rows)
+        sums: Matrix = np.add.reduce(self.values.take(ends), axis=1)
         return sums
 
     def _ends_of_few(self, rows: Matrix) -> NDArray[np.intp]:
         """Return the places of the leaves that the rows end at, shape (rows, trees)."""
-        columns, thresholds, first_leaves = self._nodes
-        answers = np.packbits(rows.take(columns, axis=1) > thresholds, bitorder="little").view("<u2")
-        leaves = _leaves(self.depth).take(answers).reshape(len(rows), len(self.values))
-        places: NDArray[np.intp] = leaves + first_leaves
+        columns, thresholds, leaves, first_leaves = self._nodes
+        answers = np.packbits(rows.take(columns, axis=1) > thresholds, axis=1, bitorder="little").view(_TWO_BYTES)
+        places: NDArray[np.intp] = leaves.take(answers) + first_leaves
         return places
 
     def _ends(self, rows: Matrix) -> NDArray[np.intp]:

@@ -14,6 +14,12 @@ from semroute.guards._words import words
 
 def differ(pair: Pair) -> str:
     """Return the names that differ ("Paris ≠ Rome"), or nothing."""
+    return _left_over(pair) or _pronoun_for_name(pair) or _letter_case(pair)
+
+
+def _left_over(pair: Pair) -> str:
+    if not pair.only_query and not pair.only_stored:
+        return ""
     ours, theirs = _not_spelt_out(pair)
     kinds = _other_of_kind(ours, theirs)
     if kinds:
@@ -25,9 +31,7 @@ def differ(pair: Pair) -> str:
         return f"{_said(ours)} ≠ {_said(others_named)}"
     if named:
         return f"only the query names {_said(named)}"
-    if others_named:
-        return f"only the stored question names {_said(others_named)}"
-    return _pronoun_for_name(pair) or _letter_case(pair)
+    return f"only the stored question names {_said(others_named)}" if others_named else ""
 
 
 def both_differ(pair: Pair) -> str:

@@ -23,6 +23,8 @@ from semroute.guards.question import is_statement
 
 _CONTENT, _NEGATION, _MARK = Kind.CONTENT, Kind.NEGATION, Kind.MARK
 _COUNTED = (_CONTENT, Kind.NUMBER, Kind.LITERAL)
+_ORDERED = (*_COUNTED, _NEGATION)
+_LINKS_AND_ENDS = LINKS | words(". ? ! ;")
 _SYMMETRIC = frozenset(
     canonical(word)
     for word in words("married related similar close equal identical friends engaged next near compatible")
@@ -52,6 +54,8 @@ def _is_statement_reworded(pair: Pair, is_strict: bool) -> bool:
 
 
 def _order(pair: Pair, is_strict: bool) -> str:
+    if _is_kept(pair) and not (bound_words_moved(pair, is_list=False) or fillers_moved(pair)):
+        return ""
     query, stored = _sequences(pair, is_strict)
     if query == stored and not is_strict:
         return ""
@@ -71,6 +75,12 @@ def _order(pair: Pair, is_strict: bool) -> str:
         return ""
     is_list = only_equals_moved(query, stored)
     return bound_words_moved(pair, is_list) or ("" if is_list else fillers_moved(pair))
+
+
+def _is_kept(pair: Pair) -> bool:
+    """Say whether all that an order is read from stands at the same place in both texts: the usual near copy."""
+    ours, theirs = pair.changed
+    return not any(token.kind in _ORDERED or token.key in _LINKS_AND_ENDS for token in (*ours, *theirs))
 
 
 def _are_permuted(query: list[str], stored: list[str]) -> bool:

@@ -47,8 +47,10 @@ def _negation(query: Text, stored: Text) -> str:
 
 def _negations(text: Text) -> list[str]:
     """Return the negations, but for the "no" that only answers ("No, it is …")."""
+    if not text.negations:
+        return _kept_from(text)
     said = [token.surface for token in text.negations]
-    if said and text.negations[0] is text.tokens[0] and [token.key for token in text.tokens[:2]] == ["no", ","]:
+    if text.negations[0] is text.tokens[0] and [token.key for token in text.tokens[:2]] == ["no", ","]:
         del said[0]
     return said + _kept_from(text)
 

@@ -65,6 +65,8 @@ def is_statement(pair: Pair) -> bool:
 def _tense(query: Text, stored: Text) -> str:
     """Compare when the questions are set; questions of opinion ("what is/was your best …") have no time."""
     first, second = _auxiliary(query), _auxiliary(stored)
+    if first == second:
+        return ""
     times = frozenset((_TIMES.get(first), _TIMES.get(second)))
     if "future" in times and times in _OTHER_TIMES:
         return f"{first} ≠ {second}"
@@ -77,4 +79,7 @@ def _tense(query: Text, stored: Text) -> str:
 
 def _auxiliary(text: Text) -> str:
     """Return the verb that sets the time of the question, if it stands among the first words."""
-    return next((word for word in text.words[:3] if word in _TIMES), "")
+    for word in text.words[:3]:
+        if word in _TIMES:
+            return word
+    return ""

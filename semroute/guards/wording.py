@@ -59,6 +59,8 @@ def differ(pair: Pair) -> str:
 
 
 def _content(pair: Pair) -> str:
+    if not pair.only_query and not pair.only_stored:
+        return ""
     ours, theirs = _weighty(pair.only_query), _weighty(pair.only_stored)
     implied = _IMPLIED.get(pair.query.asks, _NONE) & _IMPLIED.get(pair.stored.asks, _NONE)
     if implied:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp
+from math import exp, isfinite
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 import numpy as np
@@ -89,10 +89,9 @@ def n_outputs(name: str) -> int:
 
 def probabilities(log_odds: Sequence[float]) -> list[float]:
     """Turn the log-odds of a head into the probabilities of its classes."""
-    if len(log_odds) == 1:
-        return probabilities((0.0, log_odds[0]))
-    most = max(log_odds)
-    raised = [exp(one - most) for one in log_odds]
+    of_classes = (0.0, log_odds[0]) if len(log_odds) == 1 else log_odds
+    most = max(of_classes)
+    raised = [exp(one - most) for one in of_classes]
     total = sum(raised)
     return [one / total for one in raised]
 
@@ -102,7 +101,7 @@ def chosen(p: Mapping[str, float], at_least: Mapping[str, float]) -> str:
     for name, least in at_least.items():
         if p[name] >= least:
             return name
-    return max((name for name in p if name not in at_least), key=p.__getitem__)
+    return max([name for name in p if name not in at_least], key=p.__getitem__)
 
 
 class Heads:
@@ -138,8 +137,8 @@ class Heads:
         p: dict[str, dict[str, float]] = {}
         picked: dict[str, str] = {}
         for head, start, stop in self._spans:
-            p[head.name] = dict(zip(head.classes, probabilities(log_odds[start:stop]), strict=True))
-            picked[head.name] = chosen(p[head.name], head.at_least)
+            of_classes = dict(zip(head.classes, probabilities(log_odds[start:stop]), strict=True))
+            p[head.name], picked[head.name] = of_classes, chosen(of_classes, head.at_least)
         intent = judged.intent if judged.intent == "error" else cast("Intent", picked.get("intent", judged.intent))
         staleness = judged.staleness
         if "staleness" in picked:
@@ -166,19 +165,17 @@ class Heads:
             raise RouterError(f"the router's heads need vectors of {n_vector} numbers, and this one has {len(vector)}")
         dense[:n_vector] = vector
         dense[n_vector : n_vector + len(MEASURES)] = measures(seen, len(text), rules)
-        places = set()
         cues, known = self._cues, self._phrases
-        for phrase in set(phrases(seen)):
-            if phrase in known:
-                places.add(known[phrase])
-            if phrase in cues:
-                dense[n_vector + cues[phrase]] = 1.0
+        said = set(phrases(seen))
+        places = {known[phrase] for phrase in said if phrase in known}
+        for cue in cues.keys() & said:
+            dense[n_vector + cues[cue]] = 1.0
         log_odds = self._dense @ dense + self._intercept
         if places:
-            log_odds += self._sparse[list(places)].sum(axis=0) / len(places) ** 0.5
-        if not np.isfinite(log_odds).all():
-            raise RouterError("the router's heads cannot judge a vector with numbers that are not finite")
+            log_odds += np.add.reduce(self._sparse.take(list(places), axis=0)) / len(places) ** 0.5
         found: list[float] = log_odds.tolist()
+        if not all(map(isfinite, found)):
+            raise RouterError("the router's heads cannot judge a vector with numbers that are not finite")
         return found
 
     def _fold(self, n_phrases: int) -> None:

@@ -27,9 +27,11 @@ _TOKEN: Final = re.compile(r"[^\W\d_]+|\d[\d,]*(?:\.\d+)?|[^\w\s]|_+")
 _CHOICE: Final = re.compile(r"(?<!\S)([A-J])[.):]\s")
 _CAPITALISED: Final = re.compile(r"\b[A-Z][a-z]+")
 _ANSWERED: Final = re.compile(r"\b(?:Answer|Output|Response):\s+\S+\s+")
-_LOUD: Final = re.compile(r"\b(?:NOT|EXCEPT|LEAST|FALSE)\b")
 _NO_CHOICE_FITS: Final = re.compile(r"\b(?:all|none|both|neither) of (?:the above|these|them)\b", re.IGNORECASE)
 _ENDS_IN_ANSWER: Final = "Answer:"
+_FIRST_CHOICES: Final = ("A.", "A)", "A:")
+_LOUD_WORDS: Final = ("NOT", "EXCEPT", "LEAST", "FALSE")
+_LOUD: Final = re.compile(rf"\b(?:{'|'.join(_LOUD_WORDS)})\b")
 
 _CLASSES: Final[Mapping[str, str]] = {
     "negation": "not no never none neither nor except least cannot without don doesn isn aren can won didn",
@@ -144,11 +146,11 @@ def features_of(text: str) -> tuple[list[float], Kind]:
     n_chars = len(text)
     if n_chars > _OPENING + _END:
         text = f"{text[:_OPENING]} {text[-_END:]}"
-    counts = Counter(_TOKEN.findall(text.lower()))
+    lower = text.lower()
+    counts = Counter(_TOKEN.findall(lower))
     classes, numbers, n_numbers, (n_tokens, n_words, n_letters, n_long, n_content, n_repeated) = _tally(counts)
     capitals = _CAPITALISED.findall(text)
     choices = _choices(text)
-    largest, smallest = (max(numbers), min(numbers)) if numbers else (0.0, 0.0)
     words = max(1, n_words)
     measures = (
         math.log1p(n_chars),
@@ -156,13 +158,7 @@ def features_of(text: str) -> tuple[list[float], Kind]:
         math.log1p(n_words),
         math.log1p(choices[4] if choices else n_chars),
         *(choices[:4] if choices else (0.0, 0.0, 0.0, 0.0)),
-        math.sqrt(n_numbers),
-        math.sqrt(len(numbers)),
-        math.log1p(largest),
-        math.log1p(largest) - math.log1p(smallest),
-        math.sqrt(sum(number % 1 != 0 for number in numbers)),
-        math.sqrt(sum(number <= 3 for number in numbers)),
-        math.sqrt(sum(number % 10 != 0 for number in numbers)),
+        *(_of_numbers(numbers, n_numbers) if numbers else _NO_NUMBERS),
         len(counts) / max(1, n_tokens),
         n_repeated / max(1, n_content),
         n_letters / words,
@@ -170,8 +166,9 @@ def features_of(text: str) -> tuple[list[float], Kind]:
         len(capitals) / words,
         math.sqrt(len(set(capitals))),
         float(not text.isascii()),
-        float(_LOUD.search(text) is not None),
-        float(_NO_CHOICE_FITS.search(text) is not None),
+        # A plain word is found more quickly than a pattern, and few prompts have one.
+        float(any(word in text for word in _LOUD_WORDS) and _LOUD.search(text) is not None),
+        float(" of the" in lower and _NO_CHOICE_FITS.search(text) is not None),
         float("__" in text or " _ " in text),
         float(text.endswith(_ENDS_IN_ANSWER)),
         (text.find("?") + 1) / max(1, len(text)),
@@ -210,6 +207,23 @@ def _tally(counts: Counter[str]) -> tuple[list[int], list[float], int, tuple[int
     return classes, numbers, n_numbers, (n_tokens, n_words, n_letters, n_long, n_content, n_repeated)
 
 
+def _of_numbers(numbers: list[float], n_numbers: int) -> tuple[float, ...]:
+    """Measure the different numbers of a prompt, of which there is one at least, and how many stand there."""
+    largest = math.log1p(max(numbers))
+    return (
+        math.sqrt(n_numbers),
+        math.sqrt(len(numbers)),
+        largest,
+        largest - math.log1p(min(numbers)),
+        math.sqrt(sum([number % 1 != 0 for number in numbers])),
+        math.sqrt(sum([number <= 3 for number in numbers])),
+        math.sqrt(sum([number % 10 != 0 for number in numbers])),
+    )
+
+
+_NO_NUMBERS: Final = (0.0,) * len(_of_numbers([0.0], 1))
+
+
 def _value(token: str) -> float:
     plain = token.replace(",", "")
     # Longer ones are codes and digits of something, not amounts.
@@ -218,6 +232,8 @@ def _value(token: str) -> float:
 
 def _choices(text: str) -> tuple[float, float, float, float, float] | None:
     """Find the last run of choices A, B, …: how many, their length, how lengths differ, share of numbers, stem."""
+    if not any(first in text for first in _FIRST_CHOICES):
+        return None
     found = [(one.group(1), one.start(), one.end()) for one in _CHOICE.finditer(text)]
     firsts = [place for place, one in enumerate(found) if one[0] == "A"]
     if not firsts:

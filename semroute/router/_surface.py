@@ -6,7 +6,6 @@ English only, and bounded: of a long text only its opening and its end are looke
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from math import log1p
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +22,9 @@ _CODE_SIGN: Final = re.compile(r"[{}();=<>\[\]\\_/|$#]")
 _TRACE_SIGN: Final = re.compile(
     r"\w(?:Error|Exception|Warning)\b|\b(?:line|exit code|errno|status) \d|\bE\d{3,}|\w:\d+\b|0x"
 )
+_FAILURES: Final = ("Error", "Exception", "Warning")
+"""A text without any of these and without a digit has no sign of a trace."""
+_YEAR_DIGITS: Final = 4
 _DIGIT: Final = re.compile(r"\d")
 _APOSTROPHES: Final = str.maketrans({"’": "'", "‘": "'", "ʼ": "'"})
 
@@ -55,12 +57,13 @@ def looked_at(text: str) -> str:
     return f"{text[:_OPENING_CHARS]}\n{text[-_END_CHARS:]}"
 
 
-def phrases(seen: str) -> Iterator[str]:
-    """Yield the words of a text and its phrases of two and three words, in lower case, as often as they stand there."""
+def phrases(seen: str) -> list[str]:
+    """Return the words of a text and its phrases of two and three words in lower case, as often as they stand there."""
     words = _WORD.findall(seen.translate(_APOSTROPHES).lower())
-    yield from words
+    found = list(words)
     for length in range(2, _LONGEST_PHRASE + 1):
-        yield from map(" ".join, zip(*(words[start:] for start in range(length)), strict=False))
+        found += map(" ".join, zip(*[words[start:] for start in range(length)], strict=False))
+    return found
 
 
 def measures(seen: str, n_chars: int, rules: RoutingDecision) -> tuple[float, ...]:
@@ -69,15 +72,16 @@ def measures(seen: str, n_chars: int, rules: RoutingDecision) -> tuple[float, ..
     `seen` is the part of a text that is looked at, `n_chars` the length of all of it, `rules` what the rules decided.
     """
     n_words = seen.count(" ") + 1 + max(0, n_chars - len(seen)) // 6
+    n_digits = len(_DIGIT.findall(seen))
     return (
         log1p(n_words) / 6.0,
         min(seen.count("?"), 3) / 3.0,
         min(len(_NAME.findall(seen)), 5) / 5.0,
-        min(len(_DIGIT.findall(seen)), 10) / 10.0,
+        min(n_digits, 10) / 10.0,
         min(seen.count("\n"), 8) / 8.0,
         min(1.0, 10.0 * len(_CODE_SIGN.findall(seen)) / max(1, len(seen))),
-        min(len(_TRACE_SIGN.findall(seen)), 3) / 3.0,
-        float(_YEAR.search(seen) is not None),
+        min(_n_trace_signs(seen, n_digits), 3) / 3.0,
+        float(n_digits >= _YEAR_DIGITS and _YEAR.search(seen) is not None),
         float(seen[:1].islower()),
         float(seen.rstrip().endswith("?")),
         float(rules.staleness == "slow"),
@@ -89,3 +93,9 @@ def measures(seen: str, n_chars: int, rules: RoutingDecision) -> tuple[float, ..
         float(rules.complexity == "medium"),
         float(rules.complexity == "high"),
     )
+
+
+def _n_trace_signs(seen: str, n_digits: int) -> int:
+    if not n_digits and not any(failure in seen for failure in _FAILURES):
+        return 0
+    return len(_TRACE_SIGN.findall(seen))

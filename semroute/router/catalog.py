@@ -77,6 +77,8 @@ class ModelCatalog:
     """The models, weakest and then cheapest first. Raises ConfigError where there is none, or two of one name."""
 
     models: tuple[CatalogModel, ...]
+    tiers: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """The tiers there are, weakest first."""
     _by_name: Mapping[str, CatalogModel] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -88,6 +90,7 @@ class ModelCatalog:
             twice = sorted({name for name in names if names.count(name) > 1})
             raise ConfigError(f"the catalogue names {', '.join(map(repr, twice))} more than once")
         object.__setattr__(self, "models", tuple(sorted(self.models, key=_by_strength)))
+        object.__setattr__(self, "tiers", tuple(sorted({model.tier for model in self.models})))
         object.__setattr__(self, "_by_name", by_name)
 
     @classmethod
@@ -135,11 +138,6 @@ class ModelCatalog:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(model.name for model in self.models)
-
-    @property
-    def tiers(self) -> tuple[int, ...]:
-        """The tiers there are, weakest first."""
-        return tuple(sorted({model.tier for model in self.models}))
 
     @property
     def strongest(self) -> CatalogModel:

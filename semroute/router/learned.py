@@ -119,7 +119,7 @@ class LearnedRouter:
         tiers, catalog = self.fitted.tiers, self.catalog
         if tiers is None or catalog is None:
             return {}
-        known = [float(p) for p in tiers.predict(vector, text)]
+        known: list[float] = tiers.predict(vector, text).tolist()
         p_good = _of_tiers(known, tiers.tiers, catalog.tiers)
         return p_good if self.outcomes is None else self.outcomes.adjust(p_good)
 

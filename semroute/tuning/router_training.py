@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from semroute.errors import ConfigError
-from semroute.evaluation.tables import label_of, text_of
+from semroute.evaluation.tables import label_of, read_rows, text_of
 from semroute.evaluation.vectors import AheadEmbedder, Track, untracked
 from semroute.request import fold
 from semroute.router import _heads
@@ -20,11 +20,15 @@ from semroute.tuning.router_heads import LABELS, FittedHeads, LabelledPrompt, fi
 from semroute.tuning.router_tiers import FittedTiers, fit_tiers, tier_examples
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from semroute.embedders import Embedder
     from semroute.evaluation.tables import Row
 
 TIER_COLUMN: Final = "tier:"
 """Columns `tier:NAME` say, 1 or 0, whether the answer of a tier was good enough; the weakest tier stands first."""
+_LABELS_OF_HEADS: Final = (*LABELS, "changes", "realtime")
+_WANTED: Final = f"give columns {', '.join(LABELS)}, {TIER_COLUMN}NAME for each tier, or good_tiers"
 _QUANTILES: Final = 101
 _DIGITS: Final = 4
 
@@ -53,6 +57,24 @@ class TrainedRouter:
         return parts if self.tiers is None else {**parts, "tiers": self.tiers.figures}
 
 
+def training_rows(files: Sequence[Path], *, limit: int | None = None) -> list[Row]:
+    """Read the rows of several files, `limit` of each at most.
+
+    Raises ConfigError for what cannot be read, and for a row without a prompt: with the labels that are missing too.
+    """
+    try:
+        return [row for file in files for row in read_rows(file, columns=["prompt"], limit=limit)]
+    except ConfigError as error:
+        rows = [row for file in files for row in read_rows(file, limit=limit)]
+        if any(_is_labelled(row) for row in rows):
+            raise
+        raise ConfigError(f"{error}; and there are no labels: {_WANTED}") from error
+
+
+def _is_labelled(row: Row) -> bool:
+    return any(name in _LABELS_OF_HEADS or name == "good_tiers" or name.startswith(TIER_COLUMN) for name in row if name)
+
+
 def train_router(
     rows: Sequence[Row], embedder: Embedder, *, source: str, progress: Track = untracked, seed: int = 0
 ) -> TrainedRouter:
@@ -64,11 +86,9 @@ def train_router(
     """
     labelled = labelled_prompts(rows)
     judged = judged_prompts(rows)
-    has_labels = any(one.label(name) is not None for one in labelled for name in (*LABELS, "changes", "realtime"))
+    has_labels = any(one.label(name) is not None for one in labelled for name in _LABELS_OF_HEADS)
     if not has_labels and not judged:
-        raise ConfigError(
-            f"{source} has no labels: give columns {', '.join(LABELS)}, {TIER_COLUMN}NAME for each tier, or good_tiers"
-        )
+        raise ConfigError(f"{source} has no labels: {_WANTED}")
     ahead = AheadEmbedder(embedder)
     ahead.prepare((str(row["prompt"]) for row in rows), progress)
     return fitted_router(

@@ -44,6 +44,7 @@ def test_every_cue_is_found_in_a_text_that_says_it(cue: str) -> None:
         ("lines", "first\nsecond", "first second"),
         ("code", "x = f(a[0]);", "x is f of a"),
         ("trace", "ValueError: exit code 3", "it was wrong"),
+        ("trace", "it raised a KeyError", "it was wrong"),
         ("has_year", "who won in 1998", "who won in the end"),
         ("opens_lower", "who won", "Who won"),
         ("ends_asking", "who won? ", "tell me who won"),

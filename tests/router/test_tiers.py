@@ -118,6 +118,19 @@ def test_choices_are_found_however_they_are_set() -> None:
     assert lines[places["number_choices"]] == 0.25
 
 
+@pytest.mark.parametrize(
+    ("name", "prompt", "without"),
+    [
+        ("is_loud", "Which of these is NOT a planet?", "Which of these is a KNOT?"),
+        ("no_choice_fits", "A. Mars B. All of the above", "A. Mars, all of it, and the above"),
+        ("no_choice_fits", "Mars, Venus, or None OF These", "Mars, Venus, or one of these"),
+    ],
+)
+def test_words_that_make_a_choice_harder_are_found(name: str, prompt: str, without: str) -> None:
+    place = FEATURES.index(name)
+    assert (features_of(prompt)[0][place], features_of(without)[0][place]) == (1.0, 0.0)
+
+
 def test_worked_examples_are_told_from_what_is_asked() -> None:
     examples = "Is the sky blue, seen from the ground on a clear day at noon? A) yes B) no Answer: A " * 8
     asked = "Is the grass red? A) yes B) no Answer:"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 
 from semroute.errors import ConfigError
 from semroute.router._file import RouterFile
 from semroute.testing.embedders import HashEmbedder
-from semroute.tuning.router_training import judged_prompts, train_router
+from semroute.tuning.router_training import judged_prompts, train_router, training_rows
 
 EASY = ("Say hello to {}", "Name the colour of {}", "Spell the word {}")
 HARD = ("Prove the theorem of {} in detail", "Derive the bound of {} step by step", "Refactor the engine of {}")
@@ -83,3 +84,26 @@ def test_a_decision_log_says_which_tiers_were_good_enough() -> None:
 def test_rows_that_are_no_training_data_are_refused_with_what_is_missing(made: list, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         train_router(made, HashEmbedder(), source="mine.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ('{"text": "a", "kind": "b"}', "no column prompt; it has text, kind; and there are no labels: give columns"),
+        ('{"text": "a", "intent": "chat"}', "no column prompt; it has text, intent$"),
+        ('{"text": "a", "tier:small": 1}', "no column prompt; it has text, tier:small$"),
+        ('{"text": "a", "good_tiers": [1]}', "no column prompt; it has text, good_tiers$"),
+    ],
+)
+def test_a_file_without_prompts_is_told_in_one_what_else_it_lacks(tmp_path: Path, row: str, told: str) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text(row + "\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=told):
+        training_rows([path])
+
+
+def test_the_rows_of_several_files_are_read_in_turn(tmp_path: Path) -> None:
+    paths = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+    for path in paths:
+        path.write_text(f'{{"prompt": "{path.stem}"}}\n' * 2, encoding="utf-8")
+    assert [row["prompt"] for row in training_rows(paths, limit=1)] == ["one", "two"]
