@@ -132,8 +132,8 @@ class CostLedger:
     def _note_call(self, request: Request, answer: Answer) -> None:
         account = self._account(request.scope.tenant, answer.model)
         usage = _estimated(request, answer) if answer.usage is None else answer.usage
-        price = None if answer.model is None else self.prices.get(answer.model)
-        usd = answer.usd if answer.usd is not None or price is None else price.of(usage)
+        price = None if answer.model is None or usage is None else self.prices.get(answer.model)
+        usd = answer.usd if answer.usd is not None or price is None or usage is None else price.of(usage)
         with self._lock:
             account.calls += 1
             if usd is None:
@@ -142,7 +142,7 @@ class CostLedger:
             account.spent_usd += usd
             if answer.usd is None and answer.usage is None:
                 account.estimated_usd += usd
-            if request.is_routed and self._strongest is not None:
+            if request.is_routed and self._strongest is not None and usage is not None:
                 account.saved_by_routing_usd += self._strongest.of(usage) - usd
 
     def __repr__(self) -> str:
@@ -160,6 +160,9 @@ class CostLedger:
         return ledger_page(self)
 
 
-def _estimated(request: Request, answer: Answer) -> Usage:
+def _estimated(request: Request, answer: Answer) -> Usage | None:
+    """Return about how many tokens a call took; None where most of the prompt were documents that nobody sees here."""
+    if request.corpora:
+        return None
     asked = len(request.context) + len(request.query)
     return Usage(round(asked / _CHARS_PER_TOKEN), round(len(answer.text) / _CHARS_PER_TOKEN))

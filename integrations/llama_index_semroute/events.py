@@ -9,6 +9,8 @@ from llama_index_instrumentation import get_dispatcher
 
 from semroute.result import Explanation
 
+LLM: Final = "llm"
+"""The subject of a lookup that a model makes."""
 _DISPATCHER: Final = get_dispatcher("llama_index_semroute")
 
 

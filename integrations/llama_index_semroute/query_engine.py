@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -26,6 +26,7 @@ from pydantic import BaseModel
 from llama_index_semroute import _responses
 from llama_index_semroute._cores import CacheLike, checked_pieces, core_of
 from llama_index_semroute._engine_request import Asker
+from llama_index_semroute._overheard import Overheard, hearing, listener
 from llama_index_semroute._vectors import handed_down
 from llama_index_semroute.events import tell
 from semroute.binding import bound, rebound
@@ -38,9 +39,10 @@ from semroute.entry import Answer
 from semroute.errors import ConfigError
 from semroute.rehearsal import Trace
 
+S = TypeVar("S", TokenGen, TokenAsyncGen)
 Version: TypeAlias = str | int | Callable[[], str | int] | None
 _EMPTY = "Empty Response"
-"""What the framework answers where nothing was retrieved."""
+"""What the framework answers where nothing was retrieved, and also where a model has said nothing or has failed."""
 
 
 class SemanticCacheQueryEngine(BaseQueryEngine):
@@ -97,13 +99,16 @@ class SemanticCacheQueryEngine(BaseQueryEngine):
             tell("query_engine", call.explanation)
             if served is not None:
                 return self._heard(query_bundle, served)
-            response = self.inner.query(handed_down(query_bundle, self.inner, self.cache, call))
+            overheard = listener()
+            with hearing(overheard):
+                response = self.inner.query(handed_down(query_bundle, self.inner, self.cache, call))
             self._mark(call, response)
+            answer = partial(self._answer, call, overheard)
             if isinstance(response, StreamingResponse):
-                stream = _Stream(response, call, until_answered.pop_all())
-                response.response_gen = stream.read(response.response_gen, self._answer)
+                stream = _Stream(response, call, overheard, until_answered.pop_all())
+                response.response_gen = stream.read(response.response_gen, answer)
             else:
-                call.store(partial(self._answer, call, response, _text(response)))
+                call.store(partial(answer, response, _text(response)))
             return response
 
     async def _aquery(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
@@ -116,17 +121,20 @@ class SemanticCacheQueryEngine(BaseQueryEngine):
             tell("query_engine", call.explanation)
             if served is not None:
                 return self._heard(query_bundle, served)
-            response = await self.inner.aquery(handed_down(query_bundle, self.inner, self.cache, call))
+            overheard = listener()
+            with hearing(overheard):
+                response = await self.inner.aquery(handed_down(query_bundle, self.inner, self.cache, call))
             self._mark(call, response)
+            answer = partial(self._answer, call, overheard)
             if isinstance(response, AsyncStreamingResponse):
-                stream = _Stream(response, call, until_answered.pop_all())
+                stream = _Stream(response, call, overheard, until_answered.pop_all())
                 stream.free_after(asyncio.current_task())
-                response.response_gen = stream.aread(response.response_gen, self._answer)
+                response.response_gen = stream.aread(response.response_gen, answer)
             elif isinstance(response, StreamingResponse):  # an engine without an asynchronous side of its own
-                stream = _Stream(response, call, until_answered.pop_all())
-                response.response_gen = stream.read(response.response_gen, self._answer)
+                stream = _Stream(response, call, overheard, until_answered.pop_all())
+                response.response_gen = stream.read(response.response_gen, answer)
             else:
-                await call.astore(partial(self._answer, call, response, _text(response)))
+                await call.astore(partial(answer, response, _text(response)))
             return response
 
     def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
@@ -217,13 +225,16 @@ class SemanticCacheQueryEngine(BaseQueryEngine):
         if call.explanation is not None:
             _responses.mark(response, call.explanation.as_dict())
 
-    def _answer(self, call: Call[Any], response: RESPONSE_TYPE, text: str | None) -> Answer | None:
-        """Return the answer to keep; None where nothing was found, or it would not come back as it was."""
-        if not response.source_nodes and text == _empty_answer_of(self.inner):
+    def _answer(
+        self, call: Call[Any], overheard: Overheard, response: RESPONSE_TYPE, text: str | None
+    ) -> Answer | None:
+        """Return the answer to keep; None where nothing was found or said, or it would not come back as it was."""
+        if text == _EMPTY or (not response.source_nodes and text == _empty_answer_of(self.inner)):
             return None
         try:
             model, latency_s = self._asker.model, call.latency_s
-            return _responses.encode(response, text, self._output_class(), model=model, latency_s=latency_s)
+            answer = _responses.encode(response, text, self._output_class(), model=model, latency_s=latency_s)
+            return None if answer is None else overheard.added_to(answer)
         except Unsure as doubt:
             self._notices.tell(f"an answer is not cached: {doubt}")
             return None
@@ -239,15 +250,25 @@ class _Stream:
     """A fresh answer that is read as it comes: kept when it was read to its end, and only then."""
 
     def __init__(
-        self, response: StreamingResponse | AsyncStreamingResponse, call: Call[Any], until_read: ExitStack
+        self,
+        response: StreamingResponse | AsyncStreamingResponse,
+        call: Call[Any],
+        overheard: Overheard,
+        until_read: ExitStack,
     ) -> None:
         self._call = call
+        self._overheard = overheard
         self._binding = bound()
         self._until_read = until_read
         # Not the response itself: it holds the stream, and must be free to go unread.
         self._whole = StreamingResponse(iter(()), response.source_nodes, response.metadata)  # type: ignore[arg-type]  # nobody reads it
-        weakref.finalize(response, until_read.close)
         self._is_read = False
+
+    @contextmanager
+    def _around(self) -> Iterator[None]:
+        """Have a step of the stream made as the query was: in its scope, and heard."""
+        with rebound(self._binding), hearing(self._overheard):
+            yield
 
     def free_after(self, asking: asyncio.Task[Any] | None) -> None:
         """Let those who wait for the same answer ask for themselves where a task ends and nobody reads as yet.
@@ -263,24 +284,35 @@ class _Stream:
             self._call.end()
 
     def read(self, pieces: TokenGen, answer: Callable[..., Answer | None]) -> TokenGen:
-        """Yield the pieces of a stream, in the scope in which it was asked for."""
-        taken: list[str] = []
-        self._is_read = True
-        with self._until_read:
-            for piece in steps(partial(rebound, self._binding), lambda: pieces):
-                taken.append(piece)
-                yield piece
-            self._call.store(partial(answer, self._call, self._whole, "".join(taken)))
+        """Return a stream with the same pieces, each made in the scope in which it was asked for."""
+        return self._ended(self._read(pieces, answer))
 
-    async def aread(self, pieces: TokenAsyncGen, answer: Callable[..., Answer | None]) -> TokenAsyncGen:
+    def aread(self, pieces: TokenAsyncGen, answer: Callable[..., Answer | None]) -> TokenAsyncGen:
         """Do what `read` does on the event loop."""
+        return self._ended(self._aread(pieces, answer))
+
+    def _ended(self, stream: S) -> S:
+        """End the call with a stream that nobody reads: who does may have let go of the response."""
+        weakref.finalize(stream, self._until_read.close)
+        return stream
+
+    def _read(self, pieces: TokenGen, answer: Callable[..., Answer | None]) -> TokenGen:
         taken: list[str] = []
         self._is_read = True
         with self._until_read:
-            async for piece in asteps(partial(rebound, self._binding), lambda: pieces):
+            for piece in steps(self._around, lambda: pieces):
                 taken.append(piece)
                 yield piece
-            await self._call.astore(partial(answer, self._call, self._whole, "".join(taken)))
+            self._call.store(partial(answer, self._whole, "".join(taken)))
+
+    async def _aread(self, pieces: TokenAsyncGen, answer: Callable[..., Answer | None]) -> TokenAsyncGen:
+        taken: list[str] = []
+        self._is_read = True
+        with self._until_read:
+            async for piece in asteps(self._around, lambda: pieces):
+                taken.append(piece)
+                yield piece
+            await self._call.astore(partial(answer, self._whole, "".join(taken)))
 
 
 def _text(response: RESPONSE_TYPE) -> str | None:

@@ -2,7 +2,7 @@
 
 What it answers follows from the request alone: a tool call where tools are offered and the user speaks last, an object
 of the schema where one is asked for, else a sentence about the user's words. A few words of the user bring about what
-goes wrong with real models: "REFUSE", "TRUNCATE", "FILTER", "STATUS 429", "STATUS 500".
+goes wrong with real models: "REFUSE", "TRUNCATE", "FILTER", "STATUS 429", "STATUS 500", and "BREAK" in a stream.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, TypeAlias
 
 from .loopback import Loopback
 
 CREATED_AT = 1_750_000_000
 STATUS = re.compile(r"STATUS (\d{3})")
 QUOTED = re.compile(r"'([^']+)'")
+Says: TypeAlias = Callable[[Mapping[str, Any]], str | dict[str, Any] | None]
+"""What a test wants said to a request: a text, the arguments of the function to call, or None for the stub's own."""
 
 
 class OpenAIStub(Loopback):
     """The server, with every request body and header that reached it."""
 
     def __init__(self) -> None:
+        self.says: Says = lambda body: None
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
         self._counter = itertools.count(1)
@@ -41,14 +44,14 @@ class OpenAIStub(Loopback):
                 stub.bodies.append(body)
                 stub.headers.append({name.lower(): value for name, value in self.headers.items()})
                 status = STATUS.search(last_user_text(body))
-                number = next(stub._counter)
+                number, said = next(stub._counter), stub.says(body)
                 if status is not None:
                     self._send(int(status[1]), [json.dumps(error_body(int(status[1])))], "application/json")
                 elif body.get("stream"):
-                    events = [f"data: {json.dumps(event)}\n\n" for event in chunks(body, number)]
+                    events = [f"data: {json.dumps(event)}\n\n" for event in chunks(body, number, said)]
                     self._send(200, [*events, "data: [DONE]\n\n"], "text/event-stream")
                 else:
-                    self._send(200, [json.dumps(completion(body, number))], "application/json")
+                    self._send(200, [json.dumps(completion(body, number, said))], "application/json")
 
             def _send(self, status: int, parts: list[str], kind: str) -> None:
                 self.send_response(status)
@@ -80,18 +83,21 @@ def error_body(status: int) -> dict[str, Any]:
     return {"error": {"message": message, "type": code, "param": None, "code": code}}
 
 
-def completion(body: Mapping[str, Any], number: int) -> dict[str, Any]:
+def completion(body: Mapping[str, Any], number: int, said: str | dict[str, Any] | None = None) -> dict[str, Any]:
     """Return a whole chat completion."""
-    message, reason = answer(body, number)
+    message, reason = answer(body, number, said)
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
     return {**head(body, number, "chat.completion"), "choices": [choice], "usage": usage(body, message)}
 
 
-def chunks(body: Mapping[str, Any], number: int) -> Iterator[dict[str, Any]]:
+def chunks(body: Mapping[str, Any], number: int, said: str | dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
     """Yield the same answer as the chunks of a stream."""
-    message, reason = answer(body, number)
+    message, reason = answer(body, number, said)
     top = head(body, number, "chat.completion.chunk")
-    for delta in deltas(message):
+    for place, delta in enumerate(deltas(message)):
+        if place == 3 and "BREAK" in last_user_text(body):
+            yield error_body(500)
+            return
         yield {**top, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}]}
     yield {**top, "choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": reason}]}
     if (body.get("stream_options") or {}).get("include_usage"):
@@ -137,15 +143,20 @@ def usage(body: Mapping[str, Any], message: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def answer(body: Mapping[str, Any], number: int) -> tuple[dict[str, Any], str]:
+def answer(
+    body: Mapping[str, Any], number: int, said: str | dict[str, Any] | None = None
+) -> tuple[dict[str, Any], str]:
     """Return the message that answers a request, and why it ends."""
     words = last_user_text(body)
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None, "annotations": []}
     if "REFUSE" in words:
         return {**message, "refusal": "I will not talk about that."}, "stop"
+    if isinstance(said, str):
+        return {**message, "content": said}, "stop"
     called = chosen_tool(body)
     if called is not None:
-        arguments = json.dumps(example(called.get("parameters", {}), words), ensure_ascii=False)
+        given = example(called.get("parameters", {}), words) if said is None else said
+        arguments = json.dumps(given, ensure_ascii=False)
         function = {"name": called["name"], "arguments": arguments}
         calls = [{"id": f"call_{number:024d}", "type": "function", "function": function}]
         return {**message, "tool_calls": calls}, "tool_calls"

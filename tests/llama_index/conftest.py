@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +15,17 @@ from pydantic import Field
 from semroute import SemanticCache
 from tests.langchain.openai_stub import OpenAIStub
 from tests.llama_index.parts import Parrot
+
+
+@pytest.fixture(autouse=True)
+def _no_loop_is_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close the event loop that LlamaIndex makes for its synchronous calls, and leaves to the garbage collector."""
+    yield
+    if not inspect.iscoroutinefunction(getattr(request, "function", None)):
+        loop = getattr(getattr(asyncio.get_event_loop_policy(), "_local", None), "_loop", None)
+        if loop is not None and not loop.is_running():
+            loop.close()
+            asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")

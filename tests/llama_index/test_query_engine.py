@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -272,7 +271,6 @@ class TestWhatIsNotKept:
             for _ in range(read):
                 next(response.response_gen)
         del response
-        gc.collect()
         assert (cache.size().entries, len(cache.flights)) == (0, 0)
         assert tier_of(await side.query(engine, QUESTION)) == "miss"
 
