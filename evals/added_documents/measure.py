@@ -39,6 +39,8 @@ class Measured:
     """One column: the greatest cosine of the question to one of the whole documents its answer was made from."""
     reach: Matrix
     """One column: likewise to their passages."""
+    last: Matrix
+    """One column: the cosine of the question to the least of those documents, which a new one has to pass."""
     changed: Drops
 
     @property
@@ -63,6 +65,7 @@ def measure(corpus: Corpus, embedder: Embedder) -> Measured:
         best=_compared(questions, corpus.added, embedder, passages),
         score=np.take_along_axis(whole, sources, axis=1).max(axis=1, keepdims=True),
         reach=np.take_along_axis(by_passage, sources, axis=1).max(axis=1, keepdims=True),
+        last=np.take_along_axis(whole, sources, axis=1).min(axis=1, keepdims=True),
         changed=np.array([[question.id in one.changes for one in corpus.added] for question in corpus.questions]),
     )
 
@@ -75,6 +78,11 @@ def plain(similarities: Callable[[Measured], Matrix], at_least: float) -> Rule:
 def shared(reach: Callable[[Measured], Matrix], share: float) -> Rule:
     """Return the rule that asks for a share of what the sources of the answer come to themselves."""
     return lambda measured: measured.best >= share * reach(measured)
+
+
+def found_again(rule: Rule) -> Rule:
+    """Return a rule that removes of what another one does only those answers whose retriever finds the document."""
+    return lambda measured: rule(measured) & (measured.whole > measured.last)
 
 
 def everything(measured: Measured) -> Drops:

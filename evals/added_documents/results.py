@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from evals.added_documents.measure import (
+    TOP_K,
     Measured,
     Rule,
     by_kind,
     caught,
     everything,
+    found_again,
     interval,
     mean,
     others_a_document,
@@ -70,6 +72,7 @@ def rules(dev: Sequence[Measured]) -> dict[str, Rule]:
     return {
         "drop everything of the corpus": everything,
         f"**passages, {AT_LEAST:.2f} (shipped)**": shipped(),
+        f"the same, and the retriever finds it (top {TOP_K})": found_again(shipped()),
         **{name.format(setting): make(setting) for name, (make, setting) in set_alike.items()},
     }
 
