@@ -78,7 +78,8 @@ def measured_by_hand() -> Measured:
     )
     similar = np.array([[0.9, 0.9], [0.1, 0.5], [0.1, 0.1]], dtype=np.float32)
     changed = np.array([[True, False], [False, False], [False, False]])
-    return Measured(corpus, whole=similar, best=similar, score=similar[:, :1], reach=similar[:, :1], changed=changed)
+    first = similar[:, :1]
+    return Measured(corpus, whole=similar, best=similar, score=first, reach=first, last=first, changed=changed)
 
 
 def test_figures_are_counted_as_their_names_say() -> None:
@@ -88,6 +89,13 @@ def test_figures_are_counted_as_their_names_say() -> None:
     assert measure.others_at_once(half, rule).tolist() == [True, False]
     assert measure.others_by_count(half, rule, [2]) == {2: 0.5}
     assert measure.ratio(measure.caught(half, measure.everything)) == 1.0
+
+
+def test_what_the_retriever_does_not_find_anew_is_left() -> None:
+    measured = measured_by_hand()
+    rule = measure.found_again(measure.everything)
+    assert rule(measured).tolist() == (measured.whole > measured.last).tolist()
+    assert not rule(measured)[:, 0].any()
 
 
 def test_a_rule_that_asks_for_a_share_of_the_sources_leaves_what_is_farther_than_they_are() -> None:
