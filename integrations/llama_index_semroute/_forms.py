@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from asyncio import Lock
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -62,15 +62,12 @@ class EngineForm:
     """Which indices it asks, sorted: they name the corpus where the application does not."""
     model: str | None
     """The model that answers, where it is one."""
-    _read: tuple[tuple[object, object], ...]
+    _seen: Seen
 
     @property
     def is_current(self) -> bool:
         """Whether nothing that was read has been changed since."""
-        try:
-            return all(_shallow(value) == known for value, known in self._read)
-        except Exception:  # attributes of every kind are compared, and some refuse to be
-            return False
+        return self._seen.is_same
 
 
 def read(engine: object) -> EngineForm:
@@ -78,31 +75,48 @@ def read(engine: object) -> EngineForm:
     reader = _Reader()
     digest = content_digest(canonical(reader.form(engine, type(engine).__name__)))
     model = reader.models.pop() if len(reader.models) == 1 else None
-    return EngineForm(digest, tuple(sorted(set(reader.index_ids))), model, tuple(reader.read))
+    return EngineForm(digest, tuple(sorted(set(reader.index_ids))), model, reader.seen)
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
-    """The global names that a function looks up."""
+class Seen:
+    """What was looked at, as it was then. What lies deeper was looked at by itself: the same object is enough.
 
-    held_in: Mapping[str, object]
-    names: tuple[str, ...]
+    An engine is some sixty objects, and they are looked at again at every query.
+    """
+
+    objects: list[tuple[object, dict[str, object]]] = field(default_factory=list)
+    collections: list[tuple[object, object]] = field(default_factory=list)
+    others: list[tuple[Callable[[], object], object]] = field(default_factory=list)
+
+    @property
+    def is_same(self) -> bool:
+        try:
+            return (
+                all(value.__dict__ == known for value, known in self.objects)
+                and all(value == known for value, known in self.collections)
+                and all(look() == known for look, known in self.others)
+            )
+        except Exception:  # attributes of every kind are compared, and some refuse to be
+            return False
+
+    def note(self, value: object) -> None:
+        """Look at a value."""
+        match value:
+            case list():
+                self.collections.append((value, list(value)))
+            case dict():
+                self.collections.append((value, dict(value)))
+            case _ if hasattr(value, "__dict__"):
+                self.objects.append((value, dict(vars(value))))
+
+    def ask(self, look: Callable[[], object]) -> None:
+        """Note what a question is answered with."""
+        self.others.append((look, look()))
 
 
-def _shallow(value: object) -> object:
-    """Return a copy that tells whether anything was set, added or removed; what lies deeper is compared by itself."""
-    match value:
-        case list():
-            return list(value)
-        case dict():
-            return dict(value)
-        case _Names(held_in, names):
-            return {name: held_in.get(name) for name in names}
-        case VectorIndexRetriever():
-            return dict(vars(value)), _newest(value)
-        case _:
-            own = getattr(value, _OWN_FORM, None)
-            return dict(vars(value)) if own is None else own()
+def _names(function: FunctionType, names: tuple[str, ...]) -> dict[str, object]:
+    return {name: function.__globals__.get(name) for name in names}
 
 
 @dataclass(slots=True)
@@ -111,7 +125,7 @@ class _Reader:
 
     index_ids: list[str] = field(default_factory=list)
     models: set[str] = field(default_factory=set)
-    read: list[tuple[object, object]] = field(default_factory=list)
+    seen: Seen = field(default_factory=Seen)
     _above: set[int] = field(default_factory=set)
 
     def form(self, value: object, place: str) -> JSON:
@@ -139,12 +153,12 @@ class _Reader:
     def _collection(self, value: object, place: str) -> JSON:
         match value:
             case Mapping():
-                self._note(value)
+                self.seen.note(value)
                 return {str(key): self.form(item, f"{place}[{key!r}]") for key, item in value.items()}
             case set() | frozenset():
                 return sorted((self.form(item, place) for item in value), key=canonical)
             case list() | tuple():
-                self._note(value)
+                self.seen.note(value)
                 return [self.form(item, f"{place}[{number}]") for number, item in enumerate(value)]
         raise Unsure(f"{place} is a {type(value).__name__}")
 
@@ -156,7 +170,7 @@ class _Reader:
                 parts = [function.func, function.args, function.keywords]
                 return self.form(parts, place)
             case FunctionType():
-                self._note(_Names(function.__globals__, names_outside(function)))
+                self.seen.ask(partial(_names, function, names_outside(function)))
                 try:
                     return of_function(function, self.form, place)
                 except Unsure as doubt:
@@ -167,7 +181,7 @@ class _Reader:
         return f"{module}.{getattr(function, '__qualname__', '')}"
 
     def _model(self, llm: BaseLLM, place: str) -> JSON:
-        self._note(llm)
+        self.seen.note(llm)
         try:
             identity = of_llm(llm)
         except Unsure as doubt:
@@ -178,9 +192,10 @@ class _Reader:
 
     def _embedding(self, model: BaseEmbedding, place: str) -> JSON:
         """Return an embedding model's name and plain settings; where it runs and who pays for it is left out."""
-        self._note(model)
+        self.seen.note(model)
         own = getattr(model, _OWN_FORM, None)
         if own is not None:
+            self.seen.ask(own)
             return [path(type(model)), plain(own())]
         told: dict[str, JSON] = {}
         for name, value in _told(model).items():
@@ -196,6 +211,7 @@ class _Reader:
     def _component(self, value: object, place: str) -> JSON:
         own = getattr(value, _OWN_FORM, None)
         if own is not None:
+            self.seen.ask(own)
             return self._own(value, own())
         if not hasattr(value, "__dict__") or _is_foreign(value):
             if isinstance(value, _DOCUMENT_PROTOCOLS):
@@ -203,7 +219,9 @@ class _Reader:
             raise Unsure(f"{place} is a {path(type(value))}, which cannot be told apart from another one")
         if id(value) in self._above:
             return "above"
-        self._note(value)
+        self.seen.note(value)
+        if isinstance(value, VectorIndexRetriever):
+            self.seen.ask(partial(_newest, value))
         self._above.add(id(value))
         fields = {name: self.form(item, f"{place}.{name}") for name, item in _told(value).items()}
         code = {name: self.form(method, f"{place}.{name}") for name, method in _own_methods(type(value))}
@@ -213,12 +231,7 @@ class _Reader:
     def _own(self, value: object, told: object) -> JSON:
         if isinstance(told, Mapping):  # an engine of ours, which names the documents behind it
             self.index_ids.extend(str(name) for name in told.get("corpus", ()))
-        self.read.append((value, told))
         return [path(type(value)), plain(told)]
-
-    def _note(self, value: object) -> None:
-        if isinstance(value, list | dict | _Names) or hasattr(value, "__dict__"):
-            self.read.append((value, _shallow(value)))
 
 
 def _told(value: object) -> dict[str, object]:
