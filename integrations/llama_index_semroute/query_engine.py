@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -128,7 +127,6 @@ class SemanticCacheQueryEngine(BaseQueryEngine):
             answer = partial(self._answer, call, overheard)
             if isinstance(response, AsyncStreamingResponse):
                 stream = _Stream(response, call, overheard, until_answered.pop_all())
-                stream.free_after(asyncio.current_task())
                 response.response_gen = stream.aread(response.response_gen, answer)
             elif isinstance(response, StreamingResponse):  # an engine without an asynchronous side of its own
                 stream = _Stream(response, call, overheard, until_answered.pop_all())
@@ -262,26 +260,13 @@ class _Stream:
         self._until_read = until_read
         # Not the response itself: it holds the stream, and must be free to go unread.
         self._whole = StreamingResponse(iter(()), response.source_nodes, response.metadata)  # type: ignore[arg-type]  # nobody reads it
-        self._is_read = False
+        call.rests()
 
     @contextmanager
     def _around(self) -> Iterator[None]:
         """Have a step of the stream made as the query was: in its scope, and heard."""
         with rebound(self._binding), hearing(self._overheard):
             yield
-
-    def free_after(self, asking: asyncio.Task[Any] | None) -> None:
-        """Let those who wait for the same answer ask for themselves where a task ends and nobody reads as yet.
-
-        Who awaits such a task may await theirs as well before anything is read, as `asyncio.gather` does.
-        """
-        if asking is not None:
-            asking.add_done_callback(self._free)
-            self._until_read.callback(asking.remove_done_callback, self._free)
-
-    def _free(self, _: object) -> None:
-        if not self._is_read:
-            self._call.end()
 
     def read(self, pieces: TokenGen, answer: Callable[..., Answer | None]) -> TokenGen:
         """Return a stream with the same pieces, each made in the scope in which it was asked for."""
@@ -298,7 +283,7 @@ class _Stream:
 
     def _read(self, pieces: TokenGen, answer: Callable[..., Answer | None]) -> TokenGen:
         taken: list[str] = []
-        self._is_read = True
+        self._call.rests(is_idle=False)
         with self._until_read:
             for piece in steps(self._around, lambda: pieces):
                 taken.append(piece)
@@ -307,7 +292,7 @@ class _Stream:
 
     async def _aread(self, pieces: TokenAsyncGen, answer: Callable[..., Answer | None]) -> TokenAsyncGen:
         taken: list[str] = []
-        self._is_read = True
+        self._call.rests(is_idle=False)
         with self._until_read:
             async for piece in asteps(self._around, lambda: pieces):
                 taken.append(piece)

@@ -108,6 +108,14 @@ class Call(Generic[T]):
         self._model, self._called, self._is_kept = model, time.perf_counter(), is_kept
         self._request = replace(self._request, is_routed=is_routed)
 
+    def rests(self, is_idle: bool = True) -> None:
+        """Say that a stream was handed out which nobody reads as yet, or that it is read now.
+
+        Who waits for the same answer must not wait for a reader who may be waiting for them.
+        """
+        if self._flight is not None:
+            self._flight.is_idle = is_idle
+
     def end(self) -> None:
         """Let those who wait call for themselves, if nothing has been handed to them."""
         self._end_flight(None)

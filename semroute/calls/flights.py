@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from semroute.entry import Answer
+
+_LOOK_S: Final = 0.25
+"""So often a follower looks whether its leader is still at work."""
 
 
 class Flight:
@@ -26,6 +30,8 @@ class Flight:
         self._flights = flights
         self._key = key
         self._answer: Future[Answer | None] = Future()
+        self.is_idle = False
+        """Whether the leader has handed out a stream that nobody reads as yet: nobody should wait for that."""
 
     def land(self, answer: Answer | None) -> None:
         """End the flight: with the answer that was admitted, or None for followers to call for themselves."""
@@ -35,10 +41,13 @@ class Flight:
 
     def wait(self, deadline_s: float) -> Answer | None:
         """Wait for the leader on this thread; None means: call for yourself."""
-        try:
-            return self._answer.result(timeout=deadline_s)
-        except FutureTimeoutError:
-            return None
+        ends_s = time.monotonic() + deadline_s
+        while (left_s := ends_s - time.monotonic()) > 0.0:
+            with suppress(FutureTimeoutError):
+                return self._answer.result(timeout=min(left_s, _LOOK_S))
+            if self.is_idle:
+                return None
+        return self._answer.result() if self._answer.done() else None
 
     async def wait_async(self, deadline_s: float) -> Answer | None:
         """Wait for the leader, whatever thread or event loop it lives on; None means: call for yourself."""
@@ -50,12 +59,14 @@ class Flight:
                 loop.call_soon_threadsafe(landed.set)
 
         self._answer.add_done_callback(wake)
-        try:
-            async with asyncio.timeout(deadline_s):
-                await landed.wait()
-        except TimeoutError:
-            return None
-        return self._answer.result()
+        ends_s = time.monotonic() + deadline_s
+        while not self._answer.done() and (left_s := ends_s - time.monotonic()) > 0.0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left_s, _LOOK_S)):
+                    await landed.wait()
+            if self.is_idle and not self._answer.done():
+                return None
+        return self._answer.result() if self._answer.done() else None
 
 
 class Flights:

@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from semroute.calls.flights import Flights
 from semroute.entry import Answer
 
@@ -63,6 +65,18 @@ def test_a_leader_that_is_too_slow_costs_a_follower_its_deadline_only() -> None:
     flights = Flights()
     flights.join("k")
     assert flights.join("k")[0].wait(SHORT_S) is None
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+async def test_nobody_waits_for_a_stream_that_nobody_reads(is_async: bool) -> None:
+    flight, _ = Flights().join("k")
+    flight.is_idle = True
+    if is_async:
+        assert await flight.wait_async(LONG_S) is None
+    else:
+        assert flight.wait(LONG_S) is None
+    flight.land(ANSWER)
+    assert flight.wait(0.0) == await flight.wait_async(LONG_S) == ANSWER
 
 
 def test_landing_twice_keeps_the_first_answer() -> None:

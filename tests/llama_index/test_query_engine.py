@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -160,6 +161,14 @@ class TestAnswers:
         answers = await asyncio.gather(*(engine.aquery(QUESTION) for _ in range(5)))
         assert len({str(answer) for answer in answers}) == 1
         assert llm.calls == 1
+
+    def test_streams_that_nobody_reads_as_yet_keep_nobody_waiting(self, index, llm, cache) -> None:
+        engine = SemanticCacheQueryEngine(index.as_query_engine(llm=llm, streaming=True), cache=cache)
+        with ThreadPoolExecutor(3) as pool:
+            responses = list(pool.map(engine.query, [QUESTION] * 3))
+        assert {str(response) for response in responses} == {f"{PAGES['badges']} (reading-1)"}
+        assert tier_of(engine.query(QUESTION)) == "l1"
+        assert len(cache.flights) == 0
 
     async def test_a_hit_says_what_it_saved_and_why(self, side, index, llm, cache) -> None:
         engine = SemanticCacheQueryEngine(index.as_query_engine(llm=llm), cache=cache)
