@@ -8,9 +8,13 @@ from datetime import timedelta
 import pytest
 
 from semroute import Answer, ConfigError, Hit, Miss, NotStored, Request, SemanticCache, Stored, scope
+from semroute.documents.nearness import Nearness
+from semroute.stores.embedded import EmbeddedStore
 from semroute.testing.clock import FakeClock
+from semroute.testing.embedders import HashEmbedder
+from semroute.testing.stores import FailingStore
 
-from .caching import ANSWER, QUESTION, SAME_IN_OTHER_WORDS
+from .caching import ANSWER, QUESTION, SAME_IN_OTHER_WORDS, CountingEmbedder
 
 
 class TestInvalidation:
@@ -203,3 +207,68 @@ class TestDocuments:
         kept = [await face.update(cache, each, "Well.") for each in (plain, replace(versioned, is_versioned=True))]
         lives = [stored.expires_at - cache._clock() for stored in kept]
         assert lives == [timedelta(days=7).total_seconds(), timedelta(days=30).total_seconds()]
+
+
+class TestAddedDocuments:
+    """Answers whose question a new text is near to go; the others stay."""
+
+    async def fill(self, face, cache: SemanticCache, corpus: str = "handbook") -> None:
+        for question in ("Where do visitors park?", "Is there a dishwasher?", "What does a badge cost?"):
+            request = replace(cache.request(question, system=corpus), corpora=(corpus,))
+            assert isinstance(await face.update(cache, request, "So it is."), Stored)
+
+    def left(self, cache: SemanticCache) -> set[str]:
+        return {entry.query for entry in cache.store.scan()}
+
+    async def test_only_near_ones_of_the_corpus_go(self, face, cache: SemanticCache) -> None:
+        await self.fill(face, cache)
+        await self.fill(face, cache, "another house")
+        assert cache.invalidate_near(["Visitors park where they like."], corpus="handbook") == 1
+        assert len(list(cache.store.scan())) == 5
+        assert cache.invalidate_near([], corpus="handbook") == 0
+        assert cache.invalidate_near(["  "], corpus="handbook") == 0
+        assert cache.invalidate_near(["Visitors park where they like."], corpus="no such") == 0
+
+    async def test_one_that_still_holds_stays(self, face, cache: SemanticCache) -> None:
+        await self.fill(face, cache)
+        asked: list[str] = []
+
+        def still_holds(question: str) -> bool:
+            asked.append(question)
+            return "park" in question
+
+        texts = ["Visitors park where they like.", "What does a dishwasher cost?"]
+        nearness = Nearness(at_least=0.4)
+        assert (
+            cache.invalidate_near(texts, corpus="handbook", nearness=nearness, still_holds=still_holds)
+            == len(asked) - 1
+        )
+        assert "Where do visitors park?" in asked
+        assert "Where do visitors park?" in self.left(cache)
+
+    async def test_an_answer_that_was_under_way_is_not_stored(self, face, cache: SemanticCache) -> None:
+        request = replace(cache.request("Where do visitors park?", system="handbook"), corpora=("handbook",))
+        await face.lookup(cache, request)
+        assert cache.invalidate_near(["Something else entirely."], corpus="handbook") == 0
+        assert isinstance(await face.update(cache, request, "On deck two."), NotStored)
+        await face.lookup(cache, request)
+        assert isinstance(await face.update(cache, request, "On deck two."), Stored)
+
+    async def test_a_store_that_cannot_search_so_loses_the_corpus(self, face, make_cache, clock) -> None:
+        cache = make_cache(FailingStore(EmbeddedStore("memory://", clock=clock)))
+        await self.fill(face, cache)
+        await self.fill(face, cache, "another house")
+        assert cache.invalidate_near(["Visitors park where they like."], corpus="handbook") == 3
+        assert len(self.left(cache)) == 3
+
+    async def test_a_text_that_the_embedder_takes_nothing_of_is_near_to_all(self, face, make_cache) -> None:
+        cache = make_cache(embedder=HashEmbedder(max_words=6))
+        await self.fill(face, cache)
+        cache.embedder.fits = lambda text: "字" not in text
+        assert cache.invalidate_near(["字字字"], corpus="handbook") == 3
+
+    async def test_nothing_is_embedded_where_the_corpus_has_no_answers(self, face, make_cache) -> None:
+        embedder = CountingEmbedder()
+        cache = make_cache(embedder=embedder)
+        assert cache.invalidate_near([f"Page {number}." for number in range(50)], corpus="handbook") == 0
+        assert len(embedder.texts) == 1
