@@ -202,7 +202,10 @@ def _fields(model: BaseChatModel) -> tuple[dict[str, JSON], str | None]:
 
 
 def _values(model: BaseChatModel) -> list[tuple[str, object]]:
-    return [(name, getattr(model, name)) for name in sorted(type(model).model_fields.keys() - _IDLE_FIELDS)]
+    """Return the fields of a model, and what it keeps in private."""
+    fields = [(name, getattr(model, name)) for name in sorted(type(model).model_fields.keys() - _IDLE_FIELDS)]
+    private = model.__pydantic_private__
+    return [*fields, *sorted(({} if private is None else private).items())]
 
 
 def _path(kind: type) -> str:

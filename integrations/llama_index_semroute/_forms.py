@@ -32,7 +32,7 @@ from llama_index.core.vector_stores.types import BasePydanticVectorStore, Vector
 from pydantic import BaseModel
 
 from llama_index_semroute._llm_identity import is_secret, of_llm
-from semroute.calls.functions import is_known, names_outside, of_function, path
+from semroute.calls.functions import is_known, methods_of, names_outside, of_function, path
 from semroute.calls.values import Unsure, plain
 from semroute.entry import JSON
 from semroute.request import canonical, content_digest
@@ -224,9 +224,27 @@ class _Reader:
             self.seen.ask(partial(_newest, value))
         self._above.add(id(value))
         fields = {name: self.form(item, f"{place}.{name}") for name, item in _told(value).items()}
+        if getattr(value, "__pydantic_private__", None):
+            self.seen.ask(partial(_private, value))
+            fields["private"] = self._hidden(value, place)
         code = {name: self.form(method, f"{place}.{name}") for name, method in _own_methods(type(value))}
         self._above.discard(id(value))
         return [path(type(value)), fields, code]
+
+    def _hidden(self, value: object, place: str) -> dict[str, JSON]:
+        """Return the form of an object's private attributes.
+
+        The framework's own keep clients and counters there, which change no answer, beside functions that may.
+        """
+        forms: dict[str, JSON] = {}
+        for name, item in _private(value).items():
+            try:
+                forms[name] = self.form(item, f"{place}.{name}")
+            except Unsure:
+                is_idle = name == "_tokenizer" or not callable(item)  # by which the framework counts, and cuts chunks
+                if not (is_idle and is_known(type(value).__module__)):
+                    raise
+        return forms
 
     def _own(self, value: object, told: object) -> JSON:
         if isinstance(told, Mapping):  # an engine of ours, which names the documents behind it
@@ -240,6 +258,12 @@ def _told(value: object) -> dict[str, object]:
     if isinstance(value, VectorIndexRetriever) and _asks_whole_index(value):
         del told["_node_ids"]
     return told
+
+
+def _private(value: object) -> dict[str, object]:
+    kept: dict[str, object] | None = getattr(value, "__pydantic_private__", None)
+    held = {} if kept is None else kept
+    return {name: item for name, item in held.items() if name not in _IDLE_NAMES and not is_secret(name)}
 
 
 def _asks_whole_index(retriever: VectorIndexRetriever) -> bool:
@@ -260,15 +284,13 @@ def _newest(retriever: VectorIndexRetriever) -> tuple[int, str | None]:
 
 def _own_methods(kind: type) -> list[tuple[str, FunctionType]]:
     """Return the methods that the application has written itself; what sets attributes up has done so."""
-    found: list[tuple[str, FunctionType]] = []
-    for base in kind.__mro__:
-        if is_known(base.__module__):
-            continue
-        for name, member in sorted(vars(base).items()):
-            method = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
-            if isinstance(method, FunctionType) and (not name.startswith("__") or name == "__call__"):
-                found.append((f"{base.__qualname__}.{name}", method))
-    return found
+    return [
+        (f"{base.__qualname__}.{name}", method)
+        for base in kind.__mro__
+        if not is_known(base.__module__)
+        for name, method in methods_of(base)
+        if not name.startswith("__") or name == "__call__"
+    ]
 
 
 def _is_foreign(value: object) -> bool:

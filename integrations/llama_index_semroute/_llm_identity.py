@@ -14,12 +14,14 @@ from enum import Enum
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from uuid import uuid4
 
 from llama_index.core.llms.custom import CustomLLM
 from llama_index.core.tools.types import BaseTool
 from llama_index.core.types import BaseOutputParser
 from pydantic import BaseModel, SecretBytes, SecretStr
 
+from semroute.calls.functions import code_digest, is_known, methods_of
 from semroute.calls.values import Unsure, plain
 from semroute.entry import JSON
 from semroute.request import canonical
@@ -95,6 +97,9 @@ def _words(name: str) -> set[str]:
     return {word.lower() for word in _WORD_ENDS.split(name)}
 
 
+_PACKAGE: Final = "llama_index_semroute"
+_READ: Final = "_semroute_private"
+"""Where an LLM keeps what was first read of its private attributes; not a field, so that it is in no dump."""
 _ADVICE: Final = "give cached() an identity=… that names the model and its settings"
 
 
@@ -105,7 +110,35 @@ def _form(llm: BaseLLM) -> JSON:
         for name, value in (llm.__pydantic_private__ or {}).items():
             if not isinstance(value, _PLAIN):
                 raise Unsure(f"{type(llm).__name__} keeps what it is in {name!r}, which cannot be read: {_ADVICE}")
-    return [_component(llm), _payload(llm)]
+    return [_component(llm), _payload(llm), _own(llm)]
+
+
+def _own(llm: BaseLLM) -> JSON:
+    """Return what an LLM of the application's own keeps in private, as it first was, and the code of its methods.
+
+    What it counts or notes there while it answers is its state. What cannot be read ties the answers to this object.
+    """
+    ours = [number for number, base in enumerate(type(llm).__mro__) if base.__module__.startswith(_PACKAGE)]
+    laid_over = max(ours, default=-1) + 1  # what `cached()` has laid over it
+    bases = [base for base in type(llm).__mro__[laid_over:] if not is_known(base.__module__)]
+    if not bases:
+        return None
+    known: JSON = llm.__dict__.get(_READ)
+    if known is None:
+        held = llm.__pydantic_private__
+        private: dict[str, JSON] = {name: _once(name, value) for name, value in ({} if held is None else held).items()}
+        known = llm.__dict__[_READ] = {"private": private}
+    code: dict[str, JSON] = {
+        f"{base.__qualname__}.{name}": code_digest(method) for base in bases for name, method in methods_of(base)
+    }
+    return [known, code]
+
+
+def _once(name: str, value: object) -> JSON:
+    try:
+        return None if _hides(name, value) else _told(value, name)
+    except Unsure:
+        return f"object:{uuid4().hex}"
 
 
 def _payload(llm: BaseLLM) -> JSON:

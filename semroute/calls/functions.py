@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import dis
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -60,6 +61,22 @@ def _is_installed(package: str) -> bool:
 def path(kind: type | FunctionType) -> str:
     """Return the full name of a class or a function."""
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def methods_of(kind: type) -> list[tuple[str, FunctionType]]:
+    """Return the functions that a class defines itself, by name, out of properties and decorators."""
+    found: list[tuple[str, FunctionType]] = []
+    for name, member in sorted(vars(kind).items()):
+        function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+        function = inspect.unwrap(function) if callable(function) else function
+        if isinstance(function, FunctionType):
+            found.append((name, function))
+    return found
+
+
+def code_digest(function: FunctionType) -> str:
+    """Name a function by its code alone; what it takes from outside is left out."""
+    return _read_code(function.__code__).digest
 
 
 def names_outside(function: FunctionType) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from llama_index.core import Document, PromptTemplate, SummaryIndex
 from llama_index.core.base.response.schema import Response
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
-from llama_index.core.postprocessor import LongContextReorder, SimilarityPostprocessor
+from llama_index.core.postprocessor import LLMRerank, LongContextReorder, SimilarityPostprocessor
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.query_engine import (
     CitationQueryEngine,
     CustomQueryEngine,
@@ -30,6 +31,7 @@ from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 from llama_index.llms.openai import OpenAI
 from llama_index_semroute._forms import _Reader, read
 from llama_index_semroute.query_engine import SemanticCacheQueryEngine
+from pydantic import PrivateAttr
 
 from semroute import ConfigError, SemanticCache
 from semroute.request import canonical
@@ -176,6 +178,56 @@ def find_badges(question: str) -> str:
 
 def find_badges_today(question: str) -> str:
     return f"{PAGES['badges']} {time.time()}"
+
+
+class Levels(BaseNodePostprocessor):
+    """Lets through what readers of a level may see; keeps the level where no field tells it."""
+
+    _level: int = PrivateAttr(default=0)
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self._level = level
+
+    def _postprocess_nodes(self, nodes: Any, query_bundle: Any = None) -> Any:
+        return nodes[: self._level]
+
+
+class StyledLLM(ReadingLLM):
+    _style: str = PrivateAttr(default="plain")
+
+    def __init__(self, style: str) -> None:
+        super().__init__()
+        self._style = style
+
+
+class TestWhatIsKeptInPrivate:
+    def tiers(self, cache: SemanticCache, inner: list[Any]) -> list[str]:
+        engines = [SemanticCacheQueryEngine(each, cache=cache, corpus="handbook") for each in inner]
+        return [engine.query(QUESTION).metadata["semroute"]["tier"] for engine in engines]
+
+    def test_it_counts_as_what_is_told(self, cache) -> None:
+        inner = [INDEX.as_query_engine(llm=ReadingLLM(), node_postprocessors=[Levels(level)]) for level in (2, 1, 2)]
+        assert self.tiers(cache, inner) == ["miss", "miss", "l1"]
+
+    def test_a_change_of_it_is_seen(self, cache) -> None:
+        levels = Levels(2)
+        engine = INDEX.as_query_engine(llm=ReadingLLM(), node_postprocessors=[levels])
+        wrapped = SemanticCacheQueryEngine(engine, cache=cache, corpus="handbook")
+        wrapped.query(QUESTION)
+        levels._level = 1
+        assert wrapped.query(QUESTION).metadata["semroute"]["tier"] == "miss"
+
+    def test_functions_that_the_frameworks_own_keep_there_are_read(self, cache) -> None:
+        def picks(number: int) -> Any:
+            return LLMRerank(llm=ReadingLLM(), parse_choice_select_answer_fn=lambda answer, count: ([number], [1.0]))
+
+        inner = [INDEX.as_query_engine(llm=ReadingLLM(), node_postprocessors=[picks(number)]) for number in (1, 2, 1)]
+        assert self.tiers(cache, inner) == ["miss", "miss", "l1"]
+
+    def test_models_of_the_applications_own_are_told_apart_by_it(self, cache) -> None:
+        inner = [INDEX.as_query_engine(llm=StyledLLM(style)) for style in ("plain", "curt", "plain")]
+        assert self.tiers(cache, inner) == ["miss", "miss", "l1"]
 
 
 class TestFunctionsOfTheApplicationsOwn:
