@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from semroute.documents.finding import near_entries
-from semroute.entry import Selector
+from semroute.entry import EVERY_DOCUMENT, Selector
+from semroute.errors import ConfigError
 from semroute.selection import Selection
 from semroute.stores import Nearby
 from semroute.telemetry import Event, FeedbackEvent
@@ -76,20 +77,23 @@ class Care(ABC):
     ) -> int:
         """Remove the answers that documents which were added may change; returns how many went.
 
-        Those are the answers made from the corpus whose question one of the texts is near to, as `nearness` says, and
-        those that the exact tier alone can serve. `still_holds` is asked about the question of each, and keeps its
-        answer where it returns True: it may retrieve again, or ask a model. Where the store cannot search in this
-        way, all answers of the corpus go. Answers that are under way when this is called are not stored afterwards.
-        Raises StoreError and EmbedderError.
+        Those are the answers made from the corpus whose question one of the texts is near to, as `nearness` says, those
+        that the exact tier alone can serve, and those that were made from all there was (EVERY_DOCUMENT).
+        `still_holds` is asked about the question of each that is near, and keeps its answer where it returns True: it
+        may retrieve again, or ask a model. Where the store cannot search in this way, all answers of the corpus go.
+        Answers that are under way when this is called are not stored afterwards. Raises StoreError and EmbedderError.
         """
+        if isinstance(texts, str):
+            raise ConfigError(f"texts must be several, such as a list of one, not {texts!r}")
         digests = self._keyring.require()
         of_corpus = Selector(frozenset({digests.label("corpus", corpus)}))
         if not isinstance(self.store, Nearby):
             return self._delete(of_corpus)
         self.store.delete(replace(of_corpus, under_way=True))
+        of_all = self._delete(Selector(of_corpus.labels | {digests.label("document", EVERY_DOCUMENT)}))
         found = near_entries(self.store, self.embedder, texts, of_corpus.labels, nearness, self._clock())
         wrong = [address for address in found if still_holds is None or not self._holds(address, still_holds)]
-        return sum(self._delete(Selector(frozenset({digests.label("entry", each.exact)}))) for each in wrong)
+        return of_all + sum(self._delete(Selector(frozenset({digests.label("entry", each.exact)}))) for each in wrong)
 
     def _holds(self, address: Address, still_holds: Callable[[str], bool]) -> bool:
         entry = self.store.get(address, now=self._clock()).entry

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from llama_index_semroute._selections import SelectorDecision, SemrouteSelection
     from llama_index_semroute.cached_llm import cached
-    from llama_index_semroute.documents import watched
+    from llama_index_semroute.documents import version_of, watched
     from llama_index_semroute.embeddings import LlamaIndexEmbedder, SemrouteEmbedding
     from llama_index_semroute.events import SemrouteLookupEvent
     from llama_index_semroute.query_engine import SemanticCacheQueryEngine
@@ -27,6 +27,7 @@ __all__ = [
     "SemrouteSelector",
     "StructuredModel",
     "cached",
+    "version_of",
     "watched",
 ]
 
@@ -41,6 +42,7 @@ _WHERE: Final = {
     "SemrouteSelector": "selector",
     "StructuredModel": "structured",
     "cached": "cached_llm",
+    "version_of": "documents",
     "watched": "documents",
 }
 
@@ -48,5 +50,10 @@ _WHERE: Final = {
 def __getattr__(name: str) -> object:
     """Import a part when it is first asked for: LlamaIndex takes a while."""
     if name in _WHERE:
-        return getattr(import_module(f"llama_index_semroute.{_WHERE[name]}"), name)
+        try:
+            return getattr(import_module(f"llama_index_semroute.{_WHERE[name]}"), name)
+        except ModuleNotFoundError as missing:
+            if missing.name is None or not missing.name.startswith("llama_index") or "semroute" in missing.name:
+                raise
+            raise ImportError(f"{name} needs LlamaIndex: pip install 'semroute-cache[llama-index]'") from missing
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

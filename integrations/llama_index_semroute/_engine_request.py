@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llama_index_semroute._cores import checked_name
 from llama_index_semroute._forms import EngineForm, read
 from semroute.calls.values import Unsure
 from semroute.entry import JSON
-from semroute.errors import ConfigError
 from semroute.request import Request, content_digest
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ class Asker:
         version: str | int | Callable[[], str | int] | None,
         fingerprint: str | None,
     ) -> None:
-        for name, value in (("corpus", corpus), ("fingerprint", fingerprint)):
-            if value is not None and not value.strip():
-                raise ConfigError(f"{name} must be a name, or None for none, not {value!r}")
+        checked_name("corpus", corpus)
+        checked_name("fingerprint", fingerprint)
         self.corpus = corpus
         self._engine = engine
         self._cache = cache

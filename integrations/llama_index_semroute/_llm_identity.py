@@ -40,11 +40,20 @@ _IDLE: Final = frozenset(
     | {"stream", "stream_options", "profile_name", "credentials_profile_name"}
 )
 """Settings and arguments that do not change an answer."""
-_HOLDERS: Final = frozenset(
-    {"headers", "header", "cookies", "cookie", "credentials", "credential", "auth", "authorization", "secrets"}
-)
-"""Names of mappings of which any part may be secret."""
-_SECRET_WORDS: Final = _HOLDERS | {"key", "keys", "apikey", "secret", "password", "passwd", "token", "bearer"}
+_HOLDERS: Final = frozenset({"cookies", "cookie", "credentials", "credential", "auth", "authorization", "secrets"})
+"""Names of mappings of which any part may be secret. Of headers some name a tenant or a gateway."""
+_SECRET_WORDS: Final = _HOLDERS | {
+    "headers",
+    "header",
+    "key",
+    "keys",
+    "apikey",
+    "secret",
+    "password",
+    "passwd",
+    "token",
+    "bearer",
+}
 _NAME_PARAMETERS: Final = frozenset({"properties", "$defs", "definitions", "parameters", "parameter_definitions"})
 """Mappings of a schema whose keys are names of parameters: a tool may well ask for a key or a password."""
 _NOT_SECRET: Final = re.compile(r"^(?:eos|bos|pad|unk|stop|start|end)_token", re.IGNORECASE)
@@ -169,13 +178,17 @@ def _settings(named: Mapping[str, object], place: str) -> dict[str, JSON]:
 
 
 def _mapping(mapping: Mapping[str, object], place: str, *, hides: bool = True) -> dict[str, JSON]:
-    return {
-        str(name): _mapping(value, place, hides=False)
-        if name in _NAME_PARAMETERS and isinstance(value, Mapping)
-        else _told(value, f"{name!r} of {place}")
-        for name, value in mapping.items()
-        if not (hides and _hides(str(name), value))
-    }
+    told: dict[str, JSON] = {}
+    for name, value in mapping.items():
+        if hides and _hides(str(name), value):
+            continue
+        if name in _NAME_PARAMETERS and isinstance(value, Mapping):
+            told[str(name)] = _mapping(value, place, hides=False)
+            continue
+        form = _told(value, f"{name!r} of {place}")
+        if form or not is_secret(str(name)):  # headers of which all were secret say nothing
+            told[str(name)] = form
+    return told
 
 
 def _hides(name: str, value: object) -> bool:

@@ -92,7 +92,9 @@ def _kind(response: AnyResponse) -> str:
 def _fields(value: BaseModel | None, output_cls: OutputClass) -> JSON:
     """Return the fields of a structured answer, which must come back as an equal object of the engine's own class."""
     if output_cls is None or type(value) is not output_cls:
-        raise Unsure(f"the answer is a {type(value).__name__}, and the engine's output class is not known")
+        raise Unsure(
+            f"the answer is a {type(value).__name__}, and the engine's output class is not known: give it as output_cls"
+        )
     try:
         fields: JSON = value.model_dump(mode="json")
         is_equal = output_cls.model_validate(fields) == value

@@ -11,6 +11,7 @@ import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from pydantic import PrivateAttr
 
+from llama_index_semroute._cores import check_settings
 from semroute.defaults import default_embedder
 from semroute.embedders import Embedder
 from semroute.embedders._adapting import MAX_CHARACTERS, AdaptedEmbedder, derived_identity
@@ -80,6 +81,7 @@ class SemrouteEmbedding(BaseEmbedding):
                 f"embedder must be one of the cache, such as OnnxEmbedder(), not {given!r}: an embedding model of "
                 "LlamaIndex needs no SemrouteEmbedding round it"
             )
+        check_settings(type(self), settings)
         super().__init__(**{"model_name": type(given).__name__, **settings})
         self._embedder = given
 

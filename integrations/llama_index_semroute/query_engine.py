@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -17,6 +18,7 @@ from llama_index.core.base.response.schema import (
     StreamingResponse,
 )
 from llama_index.core.callbacks.schema import CBEventType, EventPayload
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
 from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType
 from llama_index.core.types import TokenAsyncGen, TokenGen
@@ -34,7 +36,7 @@ from semroute.calls.call import Call
 from semroute.calls.notices import Notices
 from semroute.calls.streams import asteps, steps
 from semroute.calls.values import Unsure
-from semroute.entry import Answer
+from semroute.entry import EVERY_DOCUMENT, Answer
 from semroute.errors import ConfigError
 from semroute.rehearsal import Trace
 
@@ -165,14 +167,16 @@ class SemanticCacheQueryEngine(BaseQueryEngine):
         retriever: BaseRetriever = self.inner.retriever  # type: ignore[attr-defined]  # not every engine has one
         return retriever
 
-    def _get_prompts(self) -> PromptDictType:
-        return {}
+    def get_prompts(self) -> PromptDictType:
+        """Return the inner engine's prompts, under its own names."""
+        return self.inner.get_prompts()
+
+    def update_prompts(self, prompts_dict: PromptDictType) -> None:
+        """Change the inner engine's prompts; answers to the former ones are not served any more."""
+        self.inner.update_prompts(prompts_dict)
 
     def _get_prompt_modules(self) -> PromptMixinType:
         return {"query_engine": self.inner}
-
-    def _update_prompts(self, prompts: PromptDictType) -> None:
-        """Leave it to the inner engine, whose prompts they are."""
 
     # --- the core's care ---------------------------------------------------------------------------------------
 
@@ -232,15 +236,25 @@ class SemanticCacheQueryEngine(BaseQueryEngine):
         try:
             model, latency_s = self._asker.model, call.latency_s
             answer = _responses.encode(response, text, self._output_class(), model=model, latency_s=latency_s)
+            if answer is not None and not self._has_left_some(response):
+                answer = replace(answer, documents=(*answer.documents, EVERY_DOCUMENT))
             return None if answer is None else overheard.added_to(answer)
         except Unsure as doubt:
             self._notices.tell(f"an answer is not cached: {doubt}")
             return None
 
+    def _has_left_some(self, response: RESPONSE_TYPE) -> bool:
+        """Say whether the retriever has found as many as it may: a document more would not surely be among them."""
+        retriever = getattr(self.inner, "retriever", None)
+        most: object = getattr(retriever, "similarity_top_k", None)
+        return isinstance(most, int) and len(response.source_nodes) >= most
+
     def _output_class(self) -> type[BaseModel] | None:
         if self._output_cls is not None:
             return self._output_cls
-        told = getattr(getattr(self.inner, "_response_synthesizer", None), "_output_cls", None)
+        synthesizer = getattr(self.inner, "_response_synthesizer", None)
+        llm = getattr(synthesizer, "_llm", None)
+        told = llm.output_cls if isinstance(llm, StructuredLLM) else getattr(synthesizer, "_output_cls", None)
         return told if isinstance(told, type) and issubclass(told, BaseModel) else None
 
 

@@ -16,7 +16,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from pydantic import PrivateAttr
 
-from llama_index_semroute._cores import CacheLike
+from llama_index_semroute._cores import CacheLike, check_settings
 from llama_index_semroute._llm_codec import MARKER
 from llama_index_semroute._llm_templates import RenderedCalls
 from llama_index_semroute._routed_call import aanswered, answered, astreamed, opened, streamed
@@ -72,6 +72,7 @@ class RoutedLLM(RenderedCalls, FunctionCallingLLM):
         replay_chunk_chars: int = 40,
         **settings: Any,
     ) -> None:
+        check_settings(type(self), settings)
         super().__init__(**settings)
         self._pool = pool_of(
             models,

@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 import pytest
-from llama_index.core import Document, StorageContext, VectorStoreIndex
+from llama_index.core import Document, StorageContext, SummaryIndex, VectorStoreIndex
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores import SimpleVectorStore
-from llama_index_semroute.documents import watched
+from llama_index_semroute.documents import version_of, watched
 from llama_index_semroute.embeddings import SemrouteEmbedding
 from llama_index_semroute.query_engine import SemanticCacheQueryEngine
 
@@ -239,6 +239,82 @@ class TestIngestionPipeline:
 def test_documents_without_a_name_are_refused(cache) -> None:
     with pytest.raises(ConfigError, match="corpus="):
         watched(SimpleDocumentStore(), cache=cache)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda cache: watched("handbook", cache=cache, corpus="handbook"),
+        lambda cache: watched(index_of().as_query_engine(llm=ReadingLLM()), cache=cache, corpus="handbook"),
+        lambda cache: watched(index_of(), cache=cache, corpus=3),
+        lambda cache: watched(index_of(), cache=cache, retriever=index_of().as_retriever()),
+        lambda cache: cache.invalidate_near("one text", corpus="handbook"),
+    ],
+    ids=["text", "engine", "corpus", "retriever", "lone text"],
+)
+def test_what_cannot_be_meant_is_refused(cache, made) -> None:
+    with pytest.raises(ConfigError):
+        made(cache)
+
+
+def test_watching_again_changes_nothing(cache) -> None:
+    index = watched(watched(index_of(), cache=cache, corpus="handbook"), cache=cache, corpus="handbook")
+    engine = engine_of(index, cache)
+    fill(engine)
+    index.delete_ref_doc("badges")
+    assert left(engine) == {"parking", "kitchen", "travel"}
+
+
+def test_an_engine_and_a_watch_that_name_the_documents_apart_still_go_together(cache) -> None:
+    plain = index_of()
+    for corpus in ("handbook", None):
+        fill(engine_of(plain, cache, corpus))
+    watched(plain, cache=cache, corpus="the handbook").delete_ref_doc("badges")
+    for corpus in ("handbook", None):
+        assert left(engine_of(plain, cache, corpus)) == {"parking", "kitchen", "travel"}
+
+
+@pytest.mark.parametrize("kind", [SummaryIndex, VectorStoreIndex], ids=["reads all", "few documents"])
+def test_what_was_made_from_all_there_was_goes_with_every_addition(cache, kind) -> None:
+    documents = [Document(text=text, doc_id=name) for name, text in PAGES.items()]
+    index = watched(kind.from_documents(documents, embed_model=SemrouteEmbedding(HashEmbedder())), cache=cache)
+    wide = {} if kind is SummaryIndex else {"similarity_top_k": 5}
+
+    def asked() -> str:
+        engine = SemanticCacheQueryEngine(index.as_query_engine(llm=ReadingLLM(), **wide), cache=cache)
+        return engine.query("Summarise the handbook.").metadata["semroute"]["tier"]
+
+    assert [asked(), asked()] == ["miss", "l1"]
+    index.insert(Document(text="Zebras are striped.", doc_id="zebras"))
+    assert asked() == "miss"
+
+
+def test_a_change_of_several_steps_is_made_before_the_cache_is_told(make_cache) -> None:
+    store = FailingStore(EmbeddedStore("memory://"), frozenset({"delete"}))
+    index = watched(index_of(), cache=make_cache(store), corpus="handbook")
+    with pytest.raises(StoreError):
+        index.update_ref_doc(Document(text="A new badge costs twelve euros.", doc_id="badges"))
+    nodes = index.docstore.get_nodes(index.ref_doc_info["badges"].node_ids)
+    assert [node.get_content() for node in nodes] == ["A new badge costs twelve euros."]
+
+
+def test_where_retrieving_again_fails_near_answers_go_and_it_is_said(cache, caplog) -> None:
+    def broken() -> Any:
+        raise RuntimeError("no such index")
+
+    index = watched(index_of(), cache=cache, corpus="handbook", retriever=broken)
+    fill(engine_of(index, cache))
+    index.insert(Document(text="Visitors park where they like on Sundays.", doc_id="sundays"))
+    assert left(engine_of(index, cache)) == {"kitchen", "badges", "travel"}
+    assert "retrieving again failed" in caplog.text
+
+
+def test_a_version_is_that_of_the_documents_whatever_their_ids_and_order() -> None:
+    texts = list(PAGES.values())
+    one, other = ([Document(text=text) for text in order] for order in (texts, texts[::-1]))
+    assert version_of(one) == version_of(other)
+    assert version_of(one) != version_of(one[1:])
+    assert version_of(one) != version_of([*one[1:], Document(text="changed")])
 
 
 def test_a_cache_that_cannot_be_told_says_so_after_the_change(make_cache) -> None:

@@ -115,7 +115,8 @@ def test_another_class_is_another_llm(cache: SemanticCache) -> None:
 @pytest.mark.parametrize("name", ["api_key", "access_token", "timeout", "default_headers"])
 def test_keys_and_patience_do_not_part_answers(cache: SemanticCache, name: str) -> None:
     cached(Kept(), cache).chat(user(ASKED))
-    others = {"api_key": "sk-other", "access_token": SecretStr("other"), "timeout": 5.0, "default_headers": {"X": "y"}}
+    others = {"api_key": "sk-other", "access_token": SecretStr("other"), "timeout": 5.0}
+    others["default_headers"] = {"Authorization": "Bearer other"}
     assert tier(cached(Kept(**{name: others[name]}), cache).chat(user(ASKED))) == "l1"
 
 
@@ -135,6 +136,14 @@ def test_another_argument_is_another_call(parrot: Parrot, cache: SemanticCache, 
     assert tier(llm.chat(user(ASKED), **arguments)) == "miss"
     assert tier(llm.chat(user(ASKED), **arguments)) == "l1"
     assert tier(llm.chat(user(ASKED), timeout=3, tools=None, extra_headers={"Authorization": "x"})) == "l1"
+
+
+def test_a_header_that_names_a_tenant_parts_answers(cache: SemanticCache) -> None:
+    tiers = []
+    for tenant in ("acme", "umbrella", "acme"):
+        llm = cached(Kept(default_headers={"Authorization": "Bearer x", "x-tenant": tenant}), cache)
+        tiers.append(tier(llm.chat(user(ASKED))))
+    assert tiers == ["miss", "miss", "l1"]
 
 
 def test_two_schemas_of_one_name_are_two(parrot: Parrot, cache: SemanticCache) -> None:
