@@ -36,6 +36,7 @@ _THIRD = words("he him his himself she her hers herself they them their theirs")
 _ANYBODY = words("one someone somebody anyone person people they")
 """Words behind which "his" and "their" mean anybody's."""
 _ALL = words("all every each both whole entire everyone everybody")
+_SOME = words("some few several most half certain")
 _TIMES = words("time times day night week month year kind kinds sort sorts at")
 _ANY = words("any everything list")
 
@@ -105,9 +106,12 @@ def _owner(pair: Pair) -> str:
 
 
 def _quantifier(pair: Pair) -> str:
-    """Find "all" or "every" in one text only."""
+    """Find "all" or "every" in one text only, or where the other says "some"."""
     for text, other in ((pair.query, pair.stored), (pair.stored, pair.query)):
         found = _universal(text)
+        some = other.vocabulary & _SOME - text.vocabulary if found else None
+        if some and not _universal(other):
+            return f"{found} ≠ {min(some)}"
         if (
             found
             and not _universal(other)
