@@ -45,6 +45,11 @@ class Asker:
         """The model that answers, where one does and it is known."""
         return None if self._read is None else self._read.model
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the application should know of how far the answers are shared."""
+        return () if self._read is None else self._read.notes
+
     def claim(self) -> None:
         """Take hold of documents that have no name; raises ConfigError where another engine holds others."""
         try:

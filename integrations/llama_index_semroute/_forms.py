@@ -62,6 +62,8 @@ class EngineForm:
     """Which indices it asks, sorted: they name the corpus where the application does not."""
     model: str | None
     """The model that answers, where it is one."""
+    notes: tuple[str, ...]
+    """What the application should know of how far its answers are shared."""
     _seen: Seen
 
     @property
@@ -75,7 +77,7 @@ def read(engine: object) -> EngineForm:
     reader = _Reader()
     digest = content_digest(canonical(reader.form(engine, type(engine).__name__)))
     model = reader.models.pop() if len(reader.models) == 1 else None
-    return EngineForm(digest, tuple(sorted(set(reader.index_ids))), model, reader.seen)
+    return EngineForm(digest, tuple(sorted(set(reader.index_ids))), model, tuple(reader.notes), reader.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ class _Reader:
     index_ids: list[str] = field(default_factory=list)
     models: set[str] = field(default_factory=set)
     seen: Seen = field(default_factory=Seen)
+    notes: list[str] = field(default_factory=list)
     _above: set[int] = field(default_factory=set)
 
     def form(self, value: object, place: str) -> JSON:
@@ -188,6 +191,8 @@ class _Reader:
             raise Unsure(f"{place}: {doubt}") from doubt
         if identity.model is not None:
             self.models.add(identity.model)
+        if identity.note is not None:
+            self.notes.append(identity.note)
         return identity.form
 
     def _embedding(self, model: BaseEmbedding, place: str) -> JSON:

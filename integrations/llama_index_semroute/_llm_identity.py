@@ -70,6 +70,8 @@ class LLMIdentity:
     """Equal in every process for LLMs that answer alike; holds no secret."""
     model: str | None = None
     temperature: float | None = None
+    note: str | None = None
+    """What the application should know of how far its answers are shared."""
 
 
 def of_llm(llm: BaseLLM, name: str | None = None) -> LLMIdentity:
@@ -84,7 +86,7 @@ def of_llm(llm: BaseLLM, name: str | None = None) -> LLMIdentity:
         raise Unsure(f"the settings of {type(llm).__name__} refer to themselves: {_ADVICE}") from error
     if getattr(llm, "track_previous_responses", False) is True:
         raise Unsure(f"{type(llm).__name__} answers from what its provider remembers of earlier calls")
-    return LLMIdentity(form, _model(llm), _temperature(llm, {}))
+    return LLMIdentity(form, _model(llm), _temperature(llm, {}), _note(llm))
 
 
 def of_arguments(arguments: Mapping[str, object]) -> dict[str, JSON]:
@@ -109,6 +111,7 @@ def _words(name: str) -> set[str]:
 _PACKAGE: Final = "llama_index_semroute"
 _READ: Final = "_semroute_private"
 """Where an LLM keeps what was first read of its private attributes; not a field, so that it is in no dump."""
+_THIS_OBJECT: Final = "object:"
 _ADVICE: Final = "give cached() an identity=… that names the model and its settings"
 
 
@@ -147,7 +150,19 @@ def _once(name: str, value: object) -> JSON:
     try:
         return None if _hides(name, value) else _told(value, name)
     except Unsure:
-        return f"object:{uuid4().hex}"
+        return f"{_THIS_OBJECT}{uuid4().hex}"
+
+
+def _note(llm: BaseLLM) -> str | None:
+    read = llm.__dict__.get(_READ)
+    private = {} if read is None else read["private"]
+    tied = [name for name, form in private.items() if isinstance(form, str) and form.startswith(_THIS_OBJECT)]
+    if not tied:
+        return None
+    return (
+        f"{type(llm).__name__} keeps in {tied[0]!r} what cannot be read, so its answers are kept for this object "
+        f"alone: {_ADVICE}, or the class a method {OWN_FORM}() that returns it"
+    )
 
 
 def _payload(llm: BaseLLM) -> JSON:

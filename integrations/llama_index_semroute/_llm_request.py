@@ -80,6 +80,8 @@ class Asker:
         is_formatted: bool = False,
     ) -> Asked:
         identity, temperature = of_llm(llm), temperature_of(llm, arguments)
+        if identity.note is not None:
+            self.notices.tell(identity.note)
         params: dict[str, JSON] = {
             "llama_index": content_digest(canonical(identity.form)),
             "arguments": of_arguments(arguments),

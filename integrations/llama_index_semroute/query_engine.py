@@ -210,6 +210,8 @@ class SemanticCacheQueryEngine(BaseQueryEngine):
         except Exception as error:  # fail open: engines are of every kind, and must answer without a cache
             self._notices.failed("lookup", error)
             return None
+        for note in self._asker.notes:
+            self._notices.tell(note)
         output_cls = self._output_class()
         revive = partial(
             _responses.revive, output_cls=output_cls, piece_characters=self._piece_characters, is_async=is_async

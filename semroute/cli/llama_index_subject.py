@@ -73,6 +73,10 @@ class StandInLLM(CustomLLM):
     def metadata(self) -> LLMMetadata:
         return LLMMetadata(model_name=self.model, is_chat_model=True)
 
+    def _semroute_form(self) -> str:
+        """Say what it is: its cue is the stream's next answer, and no setting."""
+        return self.model
+
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         return CompletionResponse(text=self._cue.said_to(prompt))
 

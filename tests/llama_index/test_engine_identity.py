@@ -231,6 +231,19 @@ class TestWhatIsKeptInPrivate:
         assert self.tiers(cache, inner) == ["miss", "miss", "l1"]
 
 
+class ClientLLM(ReadingLLM):
+    _client: Any = PrivateAttr(default_factory=object)
+
+
+def test_a_model_that_hides_what_it_is_answers_for_itself_alone_and_that_is_said(cache, caplog) -> None:
+    tiers = []
+    for llm in (one := ClientLLM(), one, ClientLLM()):
+        engine = SemanticCacheQueryEngine(INDEX.as_query_engine(llm=llm), cache=cache, corpus="handbook")
+        tiers.append(engine.query(QUESTION).metadata["semroute"]["tier"])
+    assert tiers == ["miss", "l1", "miss"]
+    assert "ClientLLM keeps in '_client' what cannot be read" in caplog.text
+
+
 class TestFunctionsOfTheApplicationsOwn:
     def test_they_are_told_apart_by_their_code(self, cache) -> None:
         tiers = []
