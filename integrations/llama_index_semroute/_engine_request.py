@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llama_index.core.schema import QueryBundle
+
 from llama_index_semroute._cores import checked_name
 from llama_index_semroute._forms import EngineForm, read
+from semroute.binding import bound
 from semroute.calls.values import Unsure
 from semroute.entry import JSON
 from semroute.request import Request, content_digest
 
 if TYPE_CHECKING:
     from llama_index.core.base.base_query_engine import BaseQueryEngine
-    from llama_index.core.schema import QueryBundle
 
     from semroute.cache import SemanticCache
 
@@ -39,6 +41,7 @@ class Asker:
         self._version = version
         self._fingerprint = fingerprint
         self._read: EngineForm | None = None
+        self._frame: tuple[dict[str, JSON], Request] | None = None
 
     @property
     def model(self) -> str | None:
@@ -65,6 +68,21 @@ class Asker:
     def request(self, bundle: QueryBundle) -> Request:
         """Return the request of a query, in the scope of the running context; raises Unsure."""
         form = self.form()
+        binding = bound()
+        if bundle.custom_embedding_strs or bundle.image_path is not None or binding.query is not None:
+            return self._built(bundle, form)
+        frame = self._frame
+        if frame is None or frame[0] != form:  # of the plain queries of one engine only the words differ
+            frame = self._frame = form, self._built(QueryBundle("x"), form)
+        named: dict[str, Any] = {
+            "scope": binding.scope,
+            "tags": binding.tags,
+            "ttl": binding.ttl,
+            "bypass": binding.bypass,
+        }
+        return replace(frame[1], query=bundle.query_str, **named)
+
+    def _built(self, bundle: QueryBundle, form: dict[str, JSON]) -> Request:
         params: dict[str, JSON] = {
             **form,
             "embedded": bundle.custom_embedding_strs,  # type: ignore[dict-item]  # a list of strings is JSON

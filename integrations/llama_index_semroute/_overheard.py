@@ -66,6 +66,8 @@ _HEARING: ContextVar[Overheard | None] = ContextVar("semroute_overheard", defaul
 class _Ear(BaseEventHandler):
     """Hears the ends of model calls, for those who listen."""
 
+    hears_models_only: bool = True
+
     @classmethod
     def class_name(cls) -> str:
         return "SemrouteEar"
