@@ -74,13 +74,8 @@ class Asker:
         frame = self._frame
         if frame is None or frame[0] != form:  # of the plain queries of one engine only the words differ
             frame = self._frame = form, self._built(QueryBundle("x"), form)
-        named: dict[str, Any] = {
-            "scope": binding.scope,
-            "tags": binding.tags,
-            "ttl": binding.ttl,
-            "bypass": binding.bypass,
-        }
-        return replace(frame[1], query=bundle.query_str, **named)
+        asked = replace(frame[1], query=bundle.query_str, scope=binding.scope, tags=binding.tags)
+        return replace(asked, ttl=binding.ttl, bypass=binding.bypass)
 
     def _built(self, bundle: QueryBundle, form: dict[str, JSON]) -> Request:
         params: dict[str, JSON] = {
