@@ -47,33 +47,39 @@ class Watch:
         self._nearness = nearness
         self._retriever = retriever
         self._notices = Notices("semroute.llama_index")
-        self._together: ContextVar[Changes | None] = ContextVar("semroute_together", default=None)
 
     @contextmanager
     def telling(self) -> Iterator[Changes]:
         """Take down the changes of a block, and tell of them when the outermost one ends, however it does."""
-        outer = self._together.get()
-        changes = Changes() if outer is None else outer
-        token = self._together.set(changes)
-        try:
-            yield changes
-        finally:
-            self._together.reset(token)
-            if outer is None:
-                self.tell(changes)
+        with self._taking_down() as (changes, is_outermost):
+            try:
+                yield changes
+            finally:
+                if is_outermost:
+                    self.tell(changes)
 
     @asynccontextmanager
     async def atelling(self) -> AsyncIterator[Changes]:
         """Do what `telling` does, without blocking the event loop."""
-        outer = self._together.get()
-        changes = Changes() if outer is None else outer
-        token = self._together.set(changes)
+        with self._taking_down() as (changes, is_outermost):
+            try:
+                yield changes
+            finally:
+                if is_outermost:
+                    await asyncio.to_thread(self.tell, changes)
+
+    @contextmanager
+    def _taking_down(self) -> Iterator[tuple[Changes, bool]]:
+        under_way = _UNDER_WAY.get()
+        if under_way is not None and under_way[0] is self:
+            yield under_way[1], False
+            return
+        changes = Changes()
+        token = _UNDER_WAY.set((self, changes))
         try:
-            yield changes
+            yield changes, True
         finally:
-            self._together.reset(token)
-            if outer is None:
-                await asyncio.to_thread(self.tell, changes)
+            _UNDER_WAY.reset(token)
 
     def tell(self, changes: Changes) -> None:
         """Remove the answers that changes have made wrong. Raises StoreError and EmbedderError."""
@@ -108,6 +114,9 @@ class Watch:
             return bool(found) and not any({each.node.node_id, each.node.ref_doc_id} & new for each in found)
 
         return finds_nothing_new
+
+
+_UNDER_WAY: ContextVar[tuple[Watch, Changes] | None] = ContextVar("semroute_changes_under_way", default=None)
 
 
 def _text(node: BaseNode) -> str:
