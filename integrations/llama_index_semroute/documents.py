@@ -172,7 +172,7 @@ class WatchedPipeline(IngestionPipeline):
         before = self._known()
         try:
             nodes = super().run(*args, **kwargs)
-        except BaseException:
+        except BaseException:  # an interrupt or a cancellation too: documents may be gone already
             _watch(self).all_gone()
             raise
         with _watch(self).telling() as changes:
@@ -184,7 +184,7 @@ class WatchedPipeline(IngestionPipeline):
         before = await asyncio.to_thread(self._known)
         try:
             nodes = await super().arun(*args, **kwargs)
-        except BaseException:
+        except BaseException:  # an interrupt or a cancellation too: documents may be gone already
             _watch(self).all_gone()
             raise
         async with _watch(self).atelling() as changes:
