@@ -12,7 +12,22 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from semroute.router.catalog import CatalogModel, ModelCatalog
+
 from .loopback import Loopback
+
+CATALOG = ModelCatalog.of([CatalogModel("small"), CatalogModel("large", tier=2)])
+QUESTION = "Who is the mayor of Vienna?"
+GOOD: dict[str, Any] = {
+    "reason": "office holders change",
+    "intent": "retrieval",
+    "complexity": "low",
+    "model": "small",
+    "cache_strategy": "standard",
+    "staleness": "slow",
+    "confidence": 0.85,
+}
+SAID = json.dumps(GOOD)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -26,25 +25,12 @@ from pydantic import Field
 
 from semroute import Request, SemanticCache
 from semroute.errors import ConfigError
-from semroute.router.catalog import CatalogModel, ModelCatalog
 from semroute.router.decision import RoutingDecision
 from semroute.router.llm import LLMRouter
 from semroute.router.schema import decision_schema
 
-from .llm_router_stand_in import Says, StandIn
+from .llm_router_stand_in import CATALOG, GOOD, QUESTION, SAID, Says, StandIn
 
-CATALOG = ModelCatalog.of([CatalogModel("small"), CatalogModel("large", tier=2)])
-QUESTION = "Who is the mayor of Vienna?"
-GOOD: dict[str, Any] = {
-    "reason": "office holders change",
-    "intent": "retrieval",
-    "complexity": "low",
-    "model": "small",
-    "cache_strategy": "standard",
-    "staleness": "slow",
-    "confidence": 0.85,
-}
-SAID = json.dumps(GOOD)
 PATIENT_S = 60.0
 
 

@@ -36,24 +36,11 @@ from pydantic import BaseModel, Field
 from semroute import Request, SemanticCache, scope
 from semroute.binding import bound
 from semroute.errors import ConfigError
-from semroute.router.catalog import CatalogModel, ModelCatalog
 from semroute.router.decision import RoutingDecision
 from semroute.router.llm import LLMRouter
 from semroute.router.schema import decision_schema
-from tests.langchain.llm_router_stand_in import Says, StandIn
+from tests.langchain.llm_router_stand_in import CATALOG, GOOD, QUESTION, SAID, Says, StandIn
 
-CATALOG = ModelCatalog.of([CatalogModel("small"), CatalogModel("large", tier=2)])
-QUESTION = "Who is the mayor of Vienna?"
-GOOD: dict[str, Any] = {
-    "reason": "office holders change",
-    "intent": "retrieval",
-    "complexity": "low",
-    "model": "small",
-    "cache_strategy": "standard",
-    "staleness": "slow",
-    "confidence": 0.85,
-}
-SAID = json.dumps(GOOD)
 PATIENT_S = 60.0
 
 
