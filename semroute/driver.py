@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from semroute.aliases import Aliases
 from semroute.background import Workers
 from semroute.breaker import Breaker, State
-from semroute.embedders import InProcess
+from semroute.embedders import Batching, InProcess
 from semroute.entry import Alias
 from semroute.errors import EmbedderError
-from semroute.gathering import Embedded, Gathering
+from semroute.gathering import Embedded, Gathering, same_length
 from semroute.guards import acheck
 from semroute.result import Verdict
 from semroute.router import Reconsidering, WaitingRouter, check_embedder
@@ -71,8 +71,11 @@ class Driver:
             store.watch(self._changed)
         threads = min(4, os.cpu_count() or 1)
         self._workers = Workers(threads, "semroute-embed")
-        self._gathering = Gathering(self._embed_each, self._workers, threads)
+        length = embedder.length if isinstance(embedder, Batching) else same_length
+        self._gathering = Gathering(self._embed_each, self._workers, threads, length)
+        # Asked of a protocol once, for that takes longer than a decision.
         self._in_process = embedder if isinstance(embedder, InProcess) else None
+        self._waiting_router = router if isinstance(router, WaitingRouter) else None
         self._aliases = Aliases(store, self._alias_failed)
 
     def open(self) -> bytes:
@@ -150,8 +153,8 @@ class Driver:
         return self.guarded("router", decide)
 
     async def _aroute(self, step: Route) -> RoutingDecision:
-        router = self._router
-        if not isinstance(router, WaitingRouter):
+        router = self._waiting_router
+        if router is None:
             return self._route(step)
 
         async def decide() -> RoutingDecision:

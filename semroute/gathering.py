@@ -7,6 +7,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -16,10 +18,23 @@ if TYPE_CHECKING:
 Embedded: TypeAlias = "tuple[FloatVector, str] | None"
 """Vector and embedder's identity, or None for a text that is longer than the embedder's limit."""
 
-_Waiting: TypeAlias = "tuple[str, asyncio.AbstractEventLoop, asyncio.Future[Embedded]]"
-
 MOST_AT_ONCE: Final = 4
 """So that no text waits long for its neighbours; more at once would hardly be quicker."""
+_LOOKED_AT: Final = 32
+"""Among so many that have waited longest those of one length are looked for."""
+
+
+def same_length(text: str) -> int:
+    """Return one length for every text: of an embedder to which lengths do not matter."""
+    return 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    text: str
+    length: int
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Embedded]
 
 
 class Gathering:
@@ -30,10 +45,15 @@ class Gathering:
     """
 
     def __init__(
-        self, embed: Callable[[Sequence[str]], Sequence[Embedded | Exception]], workers: Workers, threads: int
+        self,
+        embed: Callable[[Sequence[str]], Sequence[Embedded | Exception]],
+        workers: Workers,
+        threads: int,
+        length: Callable[[str], int] = same_length,
     ) -> None:
-        """`embed` gives a vector or an error for each text, and raises nothing."""
+        """`embed` gives a vector or an error for each text, for less where they have one `length`; neither raises."""
         self._embed = embed
+        self._length = length
         self._workers = workers
         self._threads = threads
         self._start_afresh()
@@ -50,8 +70,9 @@ class Gathering:
             self._start_afresh()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Embedded] = loop.create_future()
+        waiting = _Waiting(text, self._length(text), loop, future)
         with self._lock:
-            self._waiting.append((text, loop, future))
+            self._waiting.append(waiting)
             needs_thread = self._busy < self._threads
             self._busy += needs_thread
         if needs_thread:
@@ -70,19 +91,26 @@ class Gathering:
 
     def _work(self) -> None:
         while some := self._take():
-            results = self._embed([text for text, _, _ in some])
-            for loop in {loop for _, loop, _ in some}:
-                answers = [
-                    (future, result) for (_, its, future), result in zip(some, results, strict=True) if its is loop
-                ]
+            results = self._embed([one.text for one in some])
+            for loop in {one.loop for one in some}:
+                answers = [(one.future, result) for one, result in zip(some, results, strict=True) if one.loop is loop]
                 _hand_over(loop, answers)
 
     def _take(self) -> list[_Waiting]:
         """Take a share of those that wait, leaving some for the other threads; none ends this thread's work."""
         with self._lock:
-            share = min(MOST_AT_ONCE, -(-len(self._waiting) // self._threads))
-            some = [self._waiting.popleft() for _ in range(share)]
+            some = self._next(min(MOST_AT_ONCE, -(-len(self._waiting) // self._threads)))
             self._busy -= not some
+        return some
+
+    def _next(self, share: int) -> list[_Waiting]:
+        """Take the text that has waited longest, then those of its length, then the next in line."""
+        if share < 2:
+            return [self._waiting.popleft() for _ in range(share)]
+        length = self._waiting[0].length
+        some = sorted(islice(self._waiting, _LOOKED_AT), key=lambda one: one.length != length)[:share]
+        for one in some:
+            self._waiting.remove(one)
         return some
 
 

@@ -75,6 +75,16 @@ async def test_texts_that_come_while_all_threads_are_busy_share_runs(gathering: 
     assert model.runs == [["first"], texts[:MOST_AT_ONCE], texts[MOST_AT_ONCE:]]
 
 
+async def test_those_of_one_length_share_a_run_and_nobody_waits_for_ever(model: Model, workers: Workers) -> None:
+    gathering = Gathering(model, workers, 1, len)
+    texts = ["aa", "b", "cc", "d", "ee", "ff", "gg"]
+    tasks = await _held(gathering, model, texts)
+    model.gate.set()
+    results = await asyncio.gather(*tasks)
+    assert [vector[0] for vector, _ in results] == [5.0, *(float(len(text)) for text in texts)]
+    assert model.runs == [["first"], ["aa", "cc", "ee", "ff"], ["b", "d", "gg"]]
+
+
 async def test_an_error_reaches_only_the_text_that_caused_it(gathering: Gathering, model: Model) -> None:
     first, bad, long, good = await _held(gathering, model, ["bad", "long", "good"])
     model.gate.set()

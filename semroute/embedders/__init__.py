@@ -42,3 +42,12 @@ class InProcess(Protocol):
     def is_ready(self) -> bool:
         """Whether the model is loaded."""
         ...
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """An embedder to which several texts of one length cost less together than one by one."""
+
+    def length(self, text: str) -> int:
+        """Return how long a text is to the model; -1 for one that it does not take. Raises nothing."""
+        ...

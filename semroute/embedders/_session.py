@@ -55,8 +55,8 @@ class Session:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self.unknown_id = self._tokenizer.token_to_id("[UNK]")
-        # `fits` and `embed` ask for the same text, one after the other.
-        self.tokenize = lru_cache(maxsize=32)(self._tokenize)
+        # `length`, `fits` and `embed` ask for the same text, with others between where many come at once.
+        self.tokenize = lru_cache(maxsize=128)(self._tokenize)
         self.most_a_run = _MOST_A_RUN if model.pooling == "graph" else 1
         """How many texts of one length share a run: those of a graph that was exported elsewhere may not, because
         quantisation of whole batches would let a text's vector depend on its neighbours."""

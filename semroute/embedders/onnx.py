@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 from semroute.embedders._export import Precision
 from semroute.embedders._text import cannot_fit, has_lone_surrogates, over_limit, replace_lone_surrogates
-from semroute.errors import ConfigError
+from semroute.errors import ConfigError, EmbedderError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,6 +108,13 @@ class OnnxEmbedder:
             return False
         ids = session.tokenize(text)
         return len(ids) <= session.model.max_tokens and session.unknown_id not in ids
+
+    def length(self, text: str) -> int:
+        """Return how many tokens a text has, as those of one length share a run; -1 for one that is not embedded."""
+        try:
+            return len(self._ids(self._load(), text))
+        except EmbedderError:
+            return -1
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np

@@ -72,6 +72,11 @@ def test_a_text_over_the_limit_does_not_fit_and_is_never_cut_short(onnx_embedder
         onnx_embedder.embed(["short", over])
 
 
+def test_a_length_is_that_of_the_tokens_and_none_for_what_is_not_embedded(onnx_embedder: OnnxEmbedder) -> None:
+    assert onnx_embedder.length("a cat sat") == onnx_embedder.length("the dog ran") == 5
+    assert onnx_embedder.length("cat " * 300) == -1
+
+
 def test_a_text_of_a_megabyte_is_refused_without_being_tokenised(
     onnx_embedder: OnnxEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
