@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from semroute.guards._words import AUXILIARIES, FILLERS, PREPOSITIONS, QUESTION_WORDS, words
 
 _STARTS = frozenset('.?!,:;("')
-_AMOUNTS = words("many much long often old far tall big soon fast late")
+_AMOUNTS = words("many much long often old far tall big large soon fast late")
 _WHAT = (
     dict.fromkeys(
         words("way ways step steps procedure process method methods tips approach technique techniques"), "how"
@@ -15,7 +17,10 @@ _WHAT = (
     | {"deadline": "when"}
 )
 """What "what is the …" asks for in truth."""
-_WHAT_AT_ONCE = {"time": "when", "date": "when", "day": "when", "year": "when", "place": "where", "person": "who"}
+_WHAT_AT_ONCE = {
+    **{"time": "when", "date": "when", "day": "when", "year": "when", "place": "where"},
+    **dict.fromkeys(words("person actor actress author scientist inventor painter composer"), "who"),
+}
 _WAYS = words("way ways tips steps")
 _SKIPPED = words(
     "is are was were the a an some best good easiest simplest fastest quickest correct right main most effective "
@@ -52,11 +57,16 @@ def asked(said: tuple[str, ...]) -> str:
         if word in QUESTION_WORDS and (index == 0 or _begins_question(said, index, has_mark)):
             return _refined(said, index)
     if not has_mark and not (said and said[0] in AUXILIARIES):
-        return ""
+        return _asked_at_end(said)
     for index, word in enumerate(said):
         if word in AUXILIARIES and (index == 0 or said[index - 1] in _STARTS):
             return _yes_or_no(said, index)
     return next((_refined(said, i) for i, word in enumerate(said) if word in QUESTION_WORDS and word != "which"), "")
+
+
+def _asked_at_end(said: tuple[str, ...]) -> str:
+    """Return the amount that a note of a few words asks for: "sore arm after flu jab how long"."""
+    return next((f"how {two}" for one, two in pairwise(said) if one == "how" and two in _AMOUNTS), "")
 
 
 def _begins_question(said: tuple[str, ...], index: int, has_mark: bool) -> bool:
@@ -71,7 +81,7 @@ def _refined(said: tuple[str, ...], index: int) -> str:
     word, rest = said[index], said[index + 1 : index + 9]
     if word == "how":
         if rest and rest[0] in _AMOUNTS:
-            return f"how {rest[0]}"
+            return "how big" if rest[0] == "large" else f"how {rest[0]}"
         if rest[:1] in (("is",), ("are",), ("was",)) and "like" in rest[1:5]:
             return "what"
         return "what" if rest[:1] == ("about",) or not _COMPARING.isdisjoint(rest) else "how"

@@ -37,7 +37,7 @@ _IRREGULAR = mapping(
     windows:windows reply:reply apply:apply supply:supply family:family july:july italy:italy only:only early:early
     daily:daily fly:fly rely:rely assembly:assembly ally:ally bully:bully jelly:jelly belly:belly lily:lily
     anomaly:anomaly likely:likely friendly:friendly lovely:lovely lonely:lonely ugly:ugly monthly:monthly
-    customs:customs goods:goods glasses:glasses damages:damages arms:arms
+    sank:sink sunk:sink customs:customs goods:goods glasses:glasses damages:damages arms:arms
     yearly:yearly weekly:weekly hourly:hourly hardly:hardly lately:lately shortly:shortly nearly:nearly
     """
 )

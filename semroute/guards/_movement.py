@@ -9,14 +9,16 @@ from semroute.guards._words import JOINERS, PREPOSITIONS, QUESTION_WORDS, words
 
 LINKS = JOINERS | PREPOSITIONS | QUESTION_WORDS | {".", "but", "then"}
 """Words that a sequence keeps for its structure, beside the keys of what is said."""
-_COMPOUNDING = words("of in for on at from about with")
+_COMPOUNDING = words("of in for on at from about with per")
 _INCLUDE = canonical("include")
 _LIST_WORDS = JOINERS - {","}
 """Of these every list has at least one: commas alone also stand between the parts of a sentence."""
+_WHO = words("who whom")
 _WINDOW_TOKENS = 40
 _REACH_TOKENS = 6
 _MEMBER_TOKENS = 6
-_COMPOUND_TOKENS = 3
+_COMPOUND_TOKENS = 4
+_OBJECT_TOKENS = 5
 
 
 def is_harmless(query: list[str], stored: list[str]) -> bool:
@@ -53,6 +55,14 @@ def agrees_as_passive(query: list[str], stored: list[str]) -> bool | None:
     return None
 
 
+def agrees_as_who(query: list[str], stored: list[str]) -> bool:
+    """Say whether one asks by whom something is done, and the other who does it."""
+    passive, active = (query, stored) if "by" in query else (stored, query)
+    if _WHO.isdisjoint(passive) or _WHO.isdisjoint(active):
+        return False
+    return agrees_without_agent(without_links(passive), without_links(active))
+
+
 def agrees_as_part(part: list[str], whole: list[str]) -> bool:
     """Say whether "is roaming included in the plan" and "does the plan include roaming" are the two."""
     if _INCLUDE not in part or "in" in whole:
@@ -68,8 +78,11 @@ def agrees_as_part(part: list[str], whole: list[str]) -> bool:
 def agrees_without_agent(passive: list[str], active: list[str]) -> bool:
     """Say whether "is my data encrypted" and "do you encrypt my data" are the two: the verb moved before its object."""
     before, after = without_links(passive), without_links(active)
+    start = next((i for i, (one, two) in enumerate(zip(before, after, strict=False)) if one != two), 0)
+    ours, theirs = before[start:], after[start:]
     return any(
-        before[size : size + 1] + before[:size] + before[size + 1 :] == after for size in range(1, min(len(before), 4))
+        ours[size : size + 1] + ours[:size] + ours[size + 1 :] == theirs
+        for size in range(1, min(len(ours), _OBJECT_TOKENS))
     )
 
 
@@ -122,6 +135,7 @@ def only_equals_moved(query: list[str], stored: list[str]) -> bool:
     """Say whether the orders differ by the members of one list only: "A and B" and "B and A"."""
     if _LIST_WORDS.isdisjoint(query) or _LIST_WORDS.isdisjoint(stored):
         return False
+    query, stored = (keys[keys[0] in QUESTION_WORDS :] for keys in (query, stored))
     if query.count(",") != stored.count(","):
         query, stored = ([key for key in keys if key != ","] for keys in (query, stored))
     start = 0

@@ -270,6 +270,11 @@ max maximum
 min minimum
 temp temperature
 approx approximately
+postgres postgresql
+int integer
+auto automatic automatically
+remain stay
+vac vacuum
 """
 
 

@@ -46,6 +46,8 @@ _Rules: TypeAlias = tuple[tuple[str, Callable[[Pair], str]], ...]
 # In both the rule of polarity comes first.
 _ALWAYS: Final[_Rules] = (
     ("polarity", polarity.left_opposites),
+    ("polarity", polarity.other_side_of_time),
+    ("question", question.seeks_another),
     ("names", names.both_differ),
     ("names", _designators),
     ("order", _roles),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain, pairwise
+
+from semroute.guards._clauses import clause_moved
 from semroute.guards._inflection import lemma
 from semroute.guards._kinds import kind_of
 from semroute.guards._movement import (
     LINKS,
     agrees_as_part,
     agrees_as_passive,
+    agrees_as_who,
     agrees_without_agent,
     is_harmless,
     only_equals_moved,
@@ -17,7 +21,7 @@ from semroute.guards._pair import Pair
 from semroute.guards._roles import bound_words_moved, direction_turned, fillers_moved, roles_swapped
 from semroute.guards._synonyms import canonical
 from semroute.guards._text import Text
-from semroute.guards._tokens import Kind
+from semroute.guards._tokens import Kind, Token
 from semroute.guards._words import JOINERS, words
 from semroute.guards.question import is_statement
 
@@ -32,6 +36,11 @@ _SYMMETRIC = frozenset(
 """Words that join two equals: "married to", "similar to"."""
 _BEING = words("be is are was were been")
 _AGENTS = words("i we you they one")
+_PARTICIPLES = words(
+    "paid set read sent kept lost hidden done made put cut sold held seen shown written taken given broken built "
+    "bought found left met run known told stolen chosen worn driven eaten grown thrown torn frozen spoken forgotten"
+)
+_ANYWHERE = words("best allowed permitted") | {"for free"}
 _MUCH_SHARED = 4
 _MANY_WORDS = 4
 
@@ -59,22 +68,30 @@ def _order(pair: Pair, is_strict: bool) -> str:
     query, stored = _sequences(pair, is_strict)
     if query == stored and not is_strict:
         return ""
-    if ("by" in query) != ("by" in stored):
-        agrees = agrees_as_passive(query, stored)
-        if agrees is not None:
-            return "" if agrees else f"active ≠ passive: {_said(pair)}"
-    if agrees_as_part(query, stored) or agrees_as_part(stored, query):
-        return ""
-    if _is_agentless(pair.query, pair.stored) and agrees_without_agent(query, stored):
-        return ""
-    if _is_agentless(pair.stored, pair.query) and agrees_without_agent(stored, query):
-        return ""
+    reworded = _reworded(pair, query, stored)
+    if reworded is not None:
+        return reworded
     if query != stored and _are_permuted(query, stored) and not is_harmless(query, stored):
         return _said(pair)
     if not is_strict:
         return ""
     is_list = only_equals_moved(query, stored)
     return bound_words_moved(pair, is_list) or ("" if is_list else fillers_moved(pair))
+
+
+def _reworded(pair: Pair, query: list[str], stored: list[str]) -> str | None:
+    """Compare a passive with an active text, and the like: nothing when they agree; None for texts of one build."""
+    if clause_moved(pair) or agrees_as_part(query, stored) or agrees_as_part(stored, query):
+        return ""
+    if ("by" in query) != ("by" in stored):
+        agrees = agrees_as_who(query, stored) or agrees_as_passive(query, stored)
+        if agrees is not None:
+            return "" if agrees else f"active ≠ passive: {_said(pair)}"
+    if _is_agentless(pair.query, pair.stored) and agrees_without_agent(query, stored):
+        return ""
+    if _is_agentless(pair.stored, pair.query) and agrees_without_agent(stored, query):
+        return ""
+    return None
 
 
 def _is_kept(pair: Pair) -> bool:
@@ -108,7 +125,7 @@ def _sequences(pair: Pair, is_strict: bool) -> tuple[list[str], list[str]]:
             kind, key = token.kind, token.key
             if kind in _COUNTED:
                 key = renamed.get(key, key)
-                if key in left or token.surface == "best" or (key == "take" and "long" in text.vocabulary):
+                if key in left or _stands_anywhere(token) or (key == "take" and "long" in text.vocabulary):
                     continue
                 if is_strict or token.is_name or kind is not _CONTENT or kind_of(key):
                     keys.append(lemma(token.surface.lower().removesuffix("'s")) if is_permuted else key)
@@ -118,9 +135,22 @@ def _sequences(pair: Pair, is_strict: bool) -> tuple[list[str], list[str]]:
                 keys.append(key)
             elif kind is _MARK and key in ".?!;":
                 keys.append(".")
-        return _with_equals_joined(keys)
+        return _question_first(_with_equals_joined(keys))
 
     return sequence(first), sequence(second)
+
+
+def _stands_anywhere(token: Token) -> bool:
+    """Say whether a word may change its place without a change of meaning: "best", "allowed", "for free"."""
+    return token.surface.lower() in _ANYWHERE
+
+
+def _question_first(keys: list[str]) -> list[str]:
+    """Put what is asked first, as most texts have it: "reapply sunscreen how often"; and drop the mark at the end."""
+    if keys[-1:] == ["."]:
+        keys = keys[:-1]
+    at = keys.index("how") if "how" in keys else 0
+    return keys[at:] + keys[:at] if at and "." not in keys else keys
 
 
 def _with_equals_joined(keys: list[str]) -> list[str]:
@@ -136,9 +166,12 @@ def _is_agentless(passive: Text, active: Text) -> bool:
     """Say whether one text is a passive without its agent and the other has "I", "you" and the like for it."""
     if _BEING.isdisjoint(passive.vocabulary) or _AGENTS.isdisjoint(active.vocabulary):
         return False
-    if not _AGENTS.isdisjoint(passive.vocabulary):
+    if not (_AGENTS - {"one"}).isdisjoint(passive.vocabulary):
         return False
-    return any(word.endswith("ed") for word in passive.words)
+    return any(
+        one in _BEING and (two.endswith("ed") or two in _PARTICIPLES)
+        for one, two in chain(pairwise(passive.words), zip(passive.words, passive.words[2:], strict=False))
+    )
 
 
 def _said(pair: Pair) -> str:

@@ -16,6 +16,7 @@ _SOFT_NEGATIONS = words(
 )
 """Words that may stand where the other text says "not"."""
 _TURNING = words("before after since until till except unless outside")
+_TIME = words("before after")
 _COMMON = words("to from into in out on off up down for against and or")
 """Words with so many uses that they count as opposites only where all else is the same."""
 _KEEPING = words("keep keeps kept keeping")
@@ -69,6 +70,14 @@ def left_opposites(pair: Pair) -> str:
             if are_opposites(token.key, other.key):
                 return f"{token.surface} ≠ {other.surface}"
     return ""
+
+
+def other_side_of_time(pair: Pair) -> str:
+    """Find that one text says before, and the other one after; of a span of time both may be said."""
+    if "how long" in (asked := (pair.query.asks, pair.stored.asks)) or "how many" in asked:
+        return ""
+    first, second = (_TIME & text.vocabulary for text in (pair.query, pair.stored))
+    return "before ≠ after" if len(first) == len(second) == 1 and first != second else ""
 
 
 def _opposites(pair: Pair) -> str:

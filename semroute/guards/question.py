@@ -17,7 +17,12 @@ _TIMES = (
 )
 _OTHER_TIMES = frozenset(frozenset(pair) for pair in (("past", "present"), ("past", "future"), ("perfect", "future")))
 _OPINION = words("you your ever")
-_SAME = frozenset(frozenset(pair) for pair in (("what", ""), ("how", "")))
+_OPEN = words("who when where why")
+"""What asks for a person, a time, a place or a reason, and for nothing else."""
+_OFFERED = words("get find buy")
+"""Behind "where" they ask for whoever has a thing: "where can I find a plumber", "who is a good plumber"."""
+_SAME = frozenset(frozenset(pair) for pair in (("what", ""), ("how", ""), ("yes or no", "")))
+"""What a note without a question word may ask: "hippos dangerous for humans"."""
 
 
 def differ(pair: Pair) -> str:
@@ -27,6 +32,19 @@ def differ(pair: Pair) -> str:
         return f"{first or 'no question word'} ≠ {second or 'no question word'}"
     modality = "" if is_statement(pair) else modality_differs(pair, first, second)
     return modality or _which(pair) or _tense(pair.query, pair.stored)
+
+
+def seeks_another(pair: Pair) -> str:
+    """Return two question words of which neither text has both: "who ≠ when"; however else they are worded."""
+    first, second = pair.query.asks, pair.stored.asks
+    if first == second or first not in _OPEN or second not in _OPEN:
+        return ""
+    if first in pair.stored.vocabulary or second in pair.query.vocabulary:
+        return ""
+    is_offered = {first, second} == {"who", "where"} and any(
+        not _OFFERED.isdisjoint(text.vocabulary) for text in (pair.query, pair.stored)
+    )
+    return "" if is_offered else f"{first} ≠ {second}"
 
 
 def _is_sought(pair: Pair, first: str, second: str) -> bool:

@@ -31,6 +31,9 @@ def why(guard: str, query: str, stored: str) -> str:
         ("Convert -5 celsius", "Convert 5 celsius", "-5 celsius ≠ 5 celsius"),
         ("What is 1/2 of it?", "What is 1/3 of it?", "1/2 ≠ 1/3"),
         ("एक ५ दिन", "एक ६ दिन", "५ ≠ ६"),
+        ("Is a fee due on over 10 kg?", "Is a fee due on under 10 kg?", "over ≠ under"),
+        ("Flights of more than six hours", "Flights of less than 6 hours", "more than ≠ less than"),
+        ("Is leave longer than two weeks paid?", "Is leave of up to two weeks paid?", "longer ≠ up to"),
     ],
 )
 def test_other_numbers_dates_and_units_are_named(query: str, stored: str, said: str) -> None:
@@ -54,6 +57,10 @@ def test_other_numbers_dates_and_units_are_named(query: str, stored: str, said: 
         ("Is it 10k?", "Is it 10,000?"),
         ("Which one is it?", "Which is it?"),
         ("the 2nd step", "the second step"),
+        ("Can I pause it for one month?", "Can I pause it for a month?"),
+        ("Can I delete one's own notes?", "Can I delete my own notes?"),
+        ("Is a fee due on over 10 kg?", "Is a fee due on more than 10 kg?"),
+        ("From over 5 kg to under 10 kg", "Under 10 kg and over 5 kg"),
     ],
 )
 def test_numbers_written_another_way_pass(query: str, stored: str) -> None:
@@ -163,6 +170,10 @@ def test_other_question_words_are_named(query: str, stored: str, said: str) -> N
         ("Can you tell me how to save?", "How do I save?"),
         ("Which plan is best?", "What plan is best?"),
         ("save money how", "How do I save money?"),
+        ("sore arm after a jab how long", "How long is an arm sore after a jab?"),
+        ("hippos dangerous for humans?", "Are hippos dangerous for humans?"),
+        ("How large can a file be?", "How big can a file be?"),
+        ("Which actor played him?", "Who played him?"),
     ],
 )
 def test_one_question_in_other_question_words_passes(query: str, stored: str) -> None:
@@ -180,6 +191,9 @@ def test_one_question_in_other_question_words_passes(query: str, stored: str) ->
         ("Was the cat chased by the dog?", "Did the cat chase the dog?"),
         ("Is it open in May but not in June?", "Is it open in June but not in May?"),
         ("Do people pretend to like it?", "Do people like to pretend it?"),
+        ("If I move, do I cancel my plan?", "If I cancel my plan, do I move?"),
+        ("Do I wash it after I cook it?", "Do I cook it after I wash it?"),
+        ("Can guests be blocked by hosts?", "Can guests block hosts?"),
     ],
 )
 def test_the_same_words_in_other_roles_are_refused(query: str, stored: str) -> None:
@@ -203,6 +217,13 @@ def test_a_refused_order_shows_both_orders() -> None:
         ("What is the rate of pay?", "What is the pay rate?"),
         ("flight from Paris to Rome", "flight to Rome from Paris"),
         ("Is Ann married to Bob?", "Is Bob married to Ann?"),
+        ("If I cancel my plan, do I pay a fee?", "Do I pay a fee when I cancel my plan?"),
+        ("Can a personal loan be paid early?", "Can I pay a personal loan early?"),
+        ("Who was penicillin found by?", "Who found penicillin?"),
+        ("By whom is the parcel signed for?", "Who signed for the parcel?"),
+        ("sore arm after a jab how long", "How long a sore arm after a jab?"),
+        ("How long may I park for free at the mall?", "How long may I park at the mall for free?"),
+        ("What is the training budget per person?", "What is the person's training budget?"),
     ],
 )
 def test_equals_and_phrases_may_change_places(query: str, stored: str) -> None:

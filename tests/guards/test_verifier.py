@@ -80,6 +80,9 @@ def test_a_paraphrase_is_found_reusable(verifier: Verifier, query: str, stored: 
         ("How do I pause my subscription?", "How do I cancel my subscription?", "polarity"),
         ("How do I print my ticket?", "How do I sell my ticket?", "wording"),
         ("Who founded the company?", "When was the company founded?", "question"),
+        ("Who was the first to climb that mountain alone?", "When did anybody first climb up there solo?", "question"),
+        ("What do I owe if I resign after probation?", "Notice to give before probation is over?", "polarity"),
+        ("Is business class allowed on flights under 6 hours?", "Who flies business over six hours?", "numbers: under"),
     ],
 )
 def test_a_difference_that_is_never_served_stays_improbable_and_is_named(
@@ -89,6 +92,18 @@ def test_a_difference_that_is_never_served_stays_improbable_and_is_named(
     assert verdict.p_reusable is not None
     assert verdict.p_reusable <= MOST_VETOED
     assert verdict.why.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("query", "stored"),
+    [
+        ("Where can I find a good plumber?", "Who is a good plumber around here?"),
+        ("When and why did they close that old bridge to cars?", "Why is the bridge no longer open for any traffic?"),
+        ("How many years must I live here before I may vote?", "After how many years here may I vote?"),
+    ],
+)
+def test_what_may_be_asked_in_two_ways_is_held_against_nobody(verifier: Verifier, query: str, stored: str) -> None:
+    assert not verifier.check(query, Candidate("", stored, 0.9)).why.startswith(("question: w", "polarity: before"))
 
 
 def test_no_edit_that_asks_something_else_is_found_reusable_either_way(verifier: Verifier) -> None:
