@@ -70,6 +70,9 @@ CHANGES_BY_THE_HOUR: Final = _words(
     how (?:is|are) (?:the )?(?:\w+ )?(?:markets?|traffic|shares|stocks|roads?) (?:doing|looking)
     (?:is|are) there (?:any |still |an? )*(?:\w+ )?(?:seats?|tables?|rooms?|tickets?|places?|spots?|slots?) (?:left
       |free|available)(?: .*)?
+    how many (?:\w+ ){0,3}(?:seats?|tables?|rooms?|tickets?|places?|spots?|slots?|copies) (?:are|is) (?:still )?(?:left
+      |free|available|remaining)(?: .*)?
+    how long is the (?:queue|delay)(?: .*)?|who is on (?:duty|call)(?: .*)?
     (?:are|is) (?:you|they|the \S+|\S+) (?:still )?open$|in stock|traffic (?:on|in|to|like)|wait(?:ing)? times?
     how (?:hot|cold|warm|windy|humid) is it (?:in|at|outside|there|here)(?: .*)?
     any (?:\w+ )?(?:delays|disruptions|cancellations|outages|incidents) (?:on|at|in|for|today)(?: .*)?

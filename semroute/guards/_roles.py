@@ -22,6 +22,8 @@ _OPPOSITE = {
     "against": ("for",),
 }
 _ROLES = mapping("i:i me:i we:we us:we he:he him:he they:they them:they you:you who:who whom:who")
+_SPEAKERS = words("i you we")
+_TOWARDS = words("to from")
 _OBJECTS = words("me us him them you her")
 _OWNERS = words("my his her your their our its")
 
@@ -35,7 +37,17 @@ def roles_swapped(pair: Pair) -> str:
         for verb, person in patients - others_patients:
             if (verb, person) in others_agents - agents:
                 return f"{person} as the one who does it ≠ {person} as the one whom it is done to"
-    return ""
+    return _given_to_me(pair.query, pair.stored) or _given_to_me(pair.stored, pair.query)
+
+
+def _given_to_me(mine: Text, others: Text) -> str:
+    """Find what I do in one text and somebody does to me in the other: "I send it", "she sends it to me"."""
+    if "me" in mine.vocabulary or not others.vocabulary.isdisjoint(_SPEAKERS):
+        return ""
+    if not any(one in _TOWARDS and two == "me" for one, two in pairwise(others.words)):
+        return ""
+    deeds = {two.key for one, two in pairwise(mine.tokens) if one.key == "i" and two.kind is Kind.CONTENT}
+    return "" if deeds.isdisjoint(others.keys) else "i as the one who does it ≠ i as the one whom it is done to"
 
 
 def _roles(tokens: tuple[Token, ...]) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:

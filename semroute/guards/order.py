@@ -35,7 +35,7 @@ _SYMMETRIC = frozenset(
 )
 """Words that join two equals: "married to", "similar to"."""
 _BEING = words("be is are was were been")
-_AGENTS = words("i we you they one")
+_AGENTS = words("i we you they")
 _PARTICIPLES = words(
     "paid set read sent kept lost hidden done made put cut sold held seen shown written taken given broken built "
     "bought found left met run known told stolen chosen worn driven eaten grown thrown torn frozen spoken forgotten"
@@ -137,7 +137,7 @@ def _sequences(pair: Pair, is_strict: bool) -> tuple[list[str], list[str]]:
                 keys.append(".")
         return _question_first(_with_equals_joined(keys))
 
-    return sequence(first), sequence(second)
+    return _ended_alike(sequence(first), sequence(second))
 
 
 def _stands_anywhere(token: Token) -> bool:
@@ -146,11 +146,16 @@ def _stands_anywhere(token: Token) -> bool:
 
 
 def _question_first(keys: list[str]) -> list[str]:
-    """Put what is asked first, as most texts have it: "reapply sunscreen how often"; and drop the mark at the end."""
-    if keys[-1:] == ["."]:
-        keys = keys[:-1]
+    """Put what is asked first, as most texts have it: "reapply sunscreen how often"."""
     at = keys.index("how") if "how" in keys else 0
     return keys[at:] + keys[:at] if at and "." not in keys else keys
+
+
+def _ended_alike(query: list[str], stored: list[str]) -> tuple[list[str], list[str]]:
+    """Drop the mark at the end where only one text has it."""
+    if (query[-1:] == ["."]) != (stored[-1:] == ["."]):
+        query, stored = (keys[: len(keys) - (keys[-1:] == ["."])] for keys in (query, stored))
+    return query, stored
 
 
 def _with_equals_joined(keys: list[str]) -> list[str]:
@@ -166,7 +171,7 @@ def _is_agentless(passive: Text, active: Text) -> bool:
     """Say whether one text is a passive without its agent and the other has "I", "you" and the like for it."""
     if _BEING.isdisjoint(passive.vocabulary) or _AGENTS.isdisjoint(active.vocabulary):
         return False
-    if not (_AGENTS - {"one"}).isdisjoint(passive.vocabulary):
+    if not _AGENTS.isdisjoint(passive.vocabulary):
         return False
     return any(
         one in _BEING and (two.endswith("ed") or two in _PARTICIPLES)
