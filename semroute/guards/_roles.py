@@ -61,6 +61,28 @@ def _roles(tokens: tuple[Token, ...]) -> tuple[set[tuple[str, str]], set[tuple[s
     return agents, patients
 
 
+def deeds_exchanged(pair: Pair) -> str:
+    """Find that what is to be done in one text was done before in the other: "close a reopened case"."""
+    (done, to_do), (others_done, others_to_do) = _deeds(pair.query), _deeds(pair.stored)
+    first, second = to_do.keys() & others_done.keys(), done.keys() & others_to_do.keys()
+    if not first or not second:
+        return ""
+    one, two = min(first), min(second)
+    return f"{to_do[one]} what is {done[two]} ≠ {others_to_do[two]} what is {others_done[one]}"
+
+
+def _deeds(text: Text) -> tuple[dict[str, str], dict[str, str]]:
+    """Return by their keys the words in "-ed", and those that have no other form than that of the dictionary."""
+    done, plain = dict[str, str](), dict[str, str]()
+    for token in text.content:
+        surface = token.surface.lower()
+        if surface.endswith("ed"):
+            done[token.key] = surface
+        elif not surface.endswith(("s", "ing")):
+            plain[token.key] = surface
+    return {key: word for key, word in done.items() if key not in plain}, plain
+
+
 def direction_turned(pair: Pair) -> str:
     """Find a word that stands behind opposite prepositions: "from Paris" and "to Paris"."""
     here = pair.query.vocabulary.intersection(_OPPOSITE)

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from semroute.guards import names, order, polarity, question, wording
 from semroute.guards._features import Found
 from semroute.guards._pair import Pair
-from semroute.guards._roles import direction_turned, roles_swapped
+from semroute.guards._roles import deeds_exchanged, direction_turned, roles_swapped
 from semroute.guards._words import FILLERS, words
 
 MOST_OTHER_WORDS: Final = 2
@@ -33,7 +33,7 @@ def _designators(pair: Pair) -> str:
 
 
 def _roles(pair: Pair) -> str:
-    return roles_swapped(pair) or direction_turned(pair) or _voice(pair)
+    return roles_swapped(pair) or deeds_exchanged(pair) or direction_turned(pair) or _voice(pair)
 
 
 def _voice(pair: Pair) -> str:
@@ -48,6 +48,7 @@ _ALWAYS: Final[_Rules] = (
     ("polarity", polarity.left_opposites),
     ("polarity", polarity.other_side_of_time),
     ("question", question.seeks_another),
+    ("question", question.may_or_must),
     ("names", names.both_differ),
     ("names", _designators),
     ("order", _roles),

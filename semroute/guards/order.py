@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain, pairwise
-
 from semroute.guards._clauses import clause_moved
 from semroute.guards._inflection import lemma
 from semroute.guards._kinds import kind_of
@@ -36,6 +34,7 @@ _SYMMETRIC = frozenset(
 """Words that join two equals: "married to", "similar to"."""
 _BEING = words("be is are was were been")
 _AGENTS = words("i we you they")
+_RELATIVES = words("that which who")
 _PARTICIPLES = words(
     "paid set read sent kept lost hidden done made put cut sold held seen shown written taken given broken built "
     "bought found left met run known told stolen chosen worn driven eaten grown thrown torn frozen spoken forgotten"
@@ -173,9 +172,12 @@ def _is_agentless(passive: Text, active: Text) -> bool:
         return False
     if not _AGENTS.isdisjoint(passive.vocabulary):
         return False
+    said = passive.words
     return any(
-        one in _BEING and (two.endswith("ed") or two in _PARTICIPLES)
-        for one, two in chain(pairwise(passive.words), zip(passive.words, passive.words[2:], strict=False))
+        word in _BEING
+        and said[at - 1] not in _RELATIVES
+        and any(one.endswith("ed") or one in _PARTICIPLES for one in said[at + 1 : at + 3])
+        for at, word in enumerate(said)
     )
 
 

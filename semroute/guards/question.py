@@ -47,6 +47,12 @@ def seeks_another(pair: Pair) -> str:
     return "" if is_offered else f"{first} ≠ {second}"
 
 
+def may_or_must(pair: Pair) -> str:
+    """Find that one text asks whether something may be done, and the other whether it must be."""
+    first, second = pair.query.asks, pair.stored.asks
+    return modality_differs(pair, first, second) if first == second == "yes or no" else ""
+
+
 def _is_sought(pair: Pair, first: str, second: str) -> bool:
     """Say whether one asks how and the other where to find the same: "how do I find my IBAN"."""
     return {first, second} == {"how", "where"} and all(

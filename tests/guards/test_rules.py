@@ -194,6 +194,7 @@ def test_one_question_in_other_question_words_passes(query: str, stored: str) ->
         ("If I move, do I cancel my plan?", "If I cancel my plan, do I move?"),
         ("Do I wash it after I cook it?", "Do I cook it after I wash it?"),
         ("Can guests be blocked by hosts?", "Can guests block hosts?"),
+        ("How do I close a reopened case?", "How do I reopen a case that was closed?"),
         ("How do I transfer my contract to my wife?", "How does my wife transfer her contract to me?"),
     ],
 )

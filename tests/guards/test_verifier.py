@@ -80,6 +80,8 @@ def test_a_paraphrase_is_found_reusable(verifier: Verifier, query: str, stored: 
         ("How do I pause my subscription?", "How do I cancel my subscription?", "polarity"),
         ("How do I print my ticket?", "How do I sell my ticket?", "wording"),
         ("Who founded the company?", "When was the company founded?", "question"),
+        ("Do all of our guests have to show their passport?", "May guests show a passport to you?", "question: "),
+        ("How do I close a reopened case?", "Is there a way to reopen a case that was closed?", "order: close what is"),
         ("Who was the first to climb that mountain alone?", "When did anybody first climb up there solo?", "question"),
         ("What do I owe if I resign after probation?", "Notice to give before probation is over?", "polarity"),
         ("Is business class allowed on flights under 6 hours?", "Who flies business over six hours?", "numbers: under"),
