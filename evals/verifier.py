@@ -60,19 +60,22 @@ REFERENCE: Final = "qqp"
 REDTEAM: Final = Path(__file__).resolve().parent.parent / "tests" / "guards" / "redteam.jsonl"
 WRITTEN: Final = Path(__file__).resolve().parent / "written"
 """Families of questions that were written for the fit; written.md says how."""
+HELD_OUT: Final = "held_out"
+"""Families that no fit sees: what to expect of questions that people ask assistants."""
 WEIGHTS: Final[Mapping[str, float | tuple[float, float]]] = {
     "qqp": 25_000.0,
     "paws_qqp": 8_000.0,
     "checklist_qqp": 7_000.0,
-    "mqp_medical": 16_000.0,
+    "mqp_medical": 24_000.0,
     "situatedqa": 0.0,
     "timeqa": 0.0,
     "gptcache_mock": 6_000.0,
     "other_origins": 2_500.0,
-    "redteam": 4_000.0,
+    "redteam": 6_000.0,
     "written_places": (3_000.0, 1_500.0),
     "written_health": (1_500.0, 2_500.0),
     "written_everyday": (1_500.0, 2_500.0),
+    "written_assistants": (40_000.0, 40_000.0),
 }
 """What each set counts in the fit, all its pairs together, so that the largest does not drown the traps; of two numbers
 the first is for its right pairs, the second for its wrong ones.
@@ -153,22 +156,26 @@ def read_sets(data: str) -> list[Set]:
     rows = [json.loads(row) for row in REDTEAM.read_text(encoding="utf-8").splitlines()]
     redteam = [(fold(row["a"]), fold(row["b"]), bool(row["same"])) for row in rows]
     sets.append(Set("redteam", redteam, "written for this project, tests/guards/redteam.jsonl", "Apache-2.0"))
-    sets += [written(path) for path in sorted(WRITTEN.glob("*.jsonl"))]
-    # Measured only: its pairs have no weight in the fit.
+    sets += [written(f"written_{path.stem}", path) for path in sorted(WRITTEN.glob("*.jsonl"))]
+    sets.append(written("written_assistants", *sorted(WRITTEN.glob("assistants/*.jsonl"))))
+    # Measured only: their pairs have no weight in the fit.
+    sets.append(written(HELD_OUT, *sorted(WRITTEN.glob("held_out/*.jsonl"))))
     checked = [(fold(pair.stored), fold(pair.asked), pair.is_positive) for pair in same_place.items]
     sets.append(Set("same_place", checked, same_place.dataset.source, same_place.dataset.licence))
     return sets
 
 
-def written(path: Path) -> Set:
+def written(name: str, *paths: Path) -> Set:
     """Pair the questions of each family: all that ask the same with one another, and each with all that ask another."""
     pairs: list[tuple[str, str, bool]] = []
-    for row in path.read_text(encoding="utf-8").splitlines():
+    for row in (row for path in paths for row in path.read_text(encoding="utf-8").splitlines()):
         family = json.loads(row)
         same, other = ([fold(text) for text in family[key]] for key in ("same", "other"))
         pairs += [(stored, asked, True) for stored, asked in itertools.combinations(same, 2)]
         pairs += [(stored, asked, False) for stored, asked in itertools.product(same, other)]
-    return Set(f"written_{path.stem}", pairs, f"written for this project, evals/written/{path.name}", "Apache-2.0")
+    folder = paths[0].relative_to(WRITTEN.parent.parent)
+    source = folder if len(paths) == 1 else folder.parent
+    return Set(name, pairs, f"written for this project, {source}", "Apache-2.0")
 
 
 def other_origins(sets: Sequence[Set], embedder: Embedder) -> Set:
