@@ -79,7 +79,9 @@ CHANGES_BY_THE_HOUR: Final = _words(
     (?:bitcoin|btc|ethereum|eth|dogecoin|solana) (?:value|worth)
     ^(?:\d+ )?(?:usd|eur|gbp|jpy|chf|cad|aud|inr|cny|dollars?|euros?|pounds?|yen) (?:to|in|into) (?:usd|eur|gbp|jpy
       |chf|cad|aud|inr|cny|dollars?|euros?|pounds?|yen)$
-    next (?:bus|train|tram|ferry|flight|shuttle|metro|game|match)|(?:the )?market doing|how many people are online
+    how (?:much|many) (?:\w+ ){0,2}(?:is|are) (?:still )?(?:left|remaining)(?: .*)?
+    next (?:\w+ )?(?:bus|train|tram|ferry|flight|shuttle|metro|game|match)|(?:the )?market doing
+    how many people are online
     """
 )
 

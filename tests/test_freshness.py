@@ -25,6 +25,8 @@ from semroute.freshness import LIFETIMES, judge_freshness, lifetime
         "are you open now?",
         "How many seats are still free on the Sunday cruise?",
         "Who is on duty at the lost property office?",
+        "When does the next harbour ferry leave?",
+        "How much time is left on the dryer?",
         "What are today's opening hours?",
         "is the ticket shop offline",
         "Is flight QX 12 delayed?",
