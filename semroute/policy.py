@@ -98,7 +98,7 @@ class Policy:
     """Needed where a learned verifier looks at every candidate; evals/verifier.md has what the two numbers bring."""
     strict_threshold: float = 0.95
     """Needed when the router is unsure or has failed."""
-    min_p_reusable: float = 0.825
+    min_p_reusable: float = 0.83
     """The least P(reusable) of the learned verifier."""
     strict_p_reusable: float = 0.95
     """The same when the router is unsure or has failed."""

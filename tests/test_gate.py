@@ -30,7 +30,7 @@ def decisions(**fixed: st.SearchStrategy[object]) -> st.SearchStrategy[RoutingDe
 
 def test_a_confident_decision_needs_less_behind_a_verifier() -> None:
     assert open_gate(RoutingDecision(), POLICY, has_verifier=True) == Gate(
-        0.75, "default", 0.825, requires_guards=False
+        0.75, "default", 0.83, requires_guards=False
     )
     assert open_gate(RoutingDecision(), POLICY, has_verifier=False) == Gate(0.88, "default")
 
@@ -54,7 +54,7 @@ def test_the_aggressive_strategy_lowers_the_threshold_by_a_step() -> None:
     decision = RoutingDecision(cache_strategy="aggressive")
 
     assert open_gate(decision, POLICY, has_verifier=True) == Gate(
-        0.72, "strategy aggressive", 0.825, requires_guards=False
+        0.72, "strategy aggressive", 0.83, requires_guards=False
     )
     assert open_gate(decision, POLICY, has_verifier=False) == Gate(0.85, "strategy aggressive")
 
@@ -68,7 +68,7 @@ def test_the_aggressive_strategy_never_goes_under_the_floor() -> None:
 def test_analysis_is_never_aggressive() -> None:
     decision = RoutingDecision(intent="analysis", cache_strategy="aggressive")
 
-    assert open_gate(decision, POLICY, has_verifier=True) == Gate(0.75, "default", 0.825, requires_guards=False)
+    assert open_gate(decision, POLICY, has_verifier=True) == Gate(0.75, "default", 0.83, requires_guards=False)
 
 
 def test_a_tuned_policy_is_named() -> None:
@@ -187,7 +187,7 @@ def test_a_policy_that_relies_on_a_verifier_stays_strict_without_one() -> None:
 
 def test_a_policy_tuned_without_a_verifier_asks_one_that_is_there_for_the_default_probability() -> None:
     policy = Policy(version="plain", cells=(Cell("standard", True, 0.83),))
-    assert open_gate(RoutingDecision(), policy, has_verifier=True) == Gate(0.83, "policy plain", 0.825)
+    assert open_gate(RoutingDecision(), policy, has_verifier=True) == Gate(0.83, "policy plain", 0.83)
 
 
 def test_tightening_walks_along_the_tuned_sequence_and_stays_at_its_end() -> None:

@@ -47,6 +47,7 @@ _Rules: TypeAlias = tuple[tuple[str, Callable[[Pair], str]], ...]
 _ALWAYS: Final[_Rules] = (
     ("polarity", polarity.left_opposites),
     ("polarity", polarity.other_side_of_time),
+    ("polarity", polarity.undone),
     ("question", question.seeks_another),
     ("question", question.may_or_must),
     ("names", names.both_differ),

@@ -17,6 +17,8 @@ _SOFT_NEGATIONS = words(
 """Words that may stand where the other text says "not"."""
 _TURNING = words("before after since until till except unless outside")
 _TIME = words("before after")
+_BACK = words("found recovered regained reopened reactivated")
+"""Deeds that are over, and that end what their opposite began."""
 _COMMON = words("to from into in out on off up down for against and or")
 """Words with so many uses that they count as opposites only where all else is the same."""
 _KEEPING = words("keep keeps kept keeping")
@@ -69,6 +71,18 @@ def left_opposites(pair: Pair) -> str:
         for other in pair.only_stored:
             if are_opposites(token.key, other.key):
                 return f"{token.surface} ≠ {other.surface}"
+    return ""
+
+
+def undone(pair: Pair) -> str:
+    """Find that one text takes back what both say: "I have found the card that I lost", "I have lost a card"."""
+    for left, ours, theirs in (
+        (pair.only_query, pair.query, pair.stored),
+        (pair.only_stored, pair.stored, pair.query),
+    ):
+        for token in left:
+            if token.surface.lower() in _BACK and any(are_opposites(token.key, key) for key in ours.keys & theirs.keys):
+                return f"only one says {token.surface}"
     return ""
 
 

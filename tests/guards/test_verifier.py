@@ -16,7 +16,7 @@ from semroute.guards import Estimator
 from semroute.guards._verifier_file import digest_of
 from semroute.guards.verifier import MOST_VETOED, SHIPPED, Verifier
 
-LEAST_P = 0.825
+LEAST_P = 0.83
 REDTEAM = Path(__file__).with_name("redteam.jsonl")
 
 
@@ -81,6 +81,7 @@ def test_a_paraphrase_is_found_reusable(verifier: Verifier, query: str, stored: 
         ("How do I print my ticket?", "How do I sell my ticket?", "wording"),
         ("Who founded the company?", "When was the company founded?", "question"),
         ("Do all of our guests have to show their passport?", "May guests show a passport to you?", "question: "),
+        ("I found my lost card again, and now?", "I lost my card, what am I to do?", "polarity: only one says found"),
         ("How do I close a reopened case?", "Is there a way to reopen a case that was closed?", "order: close what is"),
         ("Who was the first to climb that mountain alone?", "When did anybody first climb up there solo?", "question"),
         ("What do I owe if I resign after probation?", "Notice to give before probation is over?", "polarity"),
