@@ -13,15 +13,16 @@ from typing import Any
 from semroute.guards.verifier import Verifier
 
 _COLUMNS = ("hit_rate", "false_hit_rate", "p_chr_auc", "best_hits_1", "best_hits_5", "ece")
-_TITLES = (
-    "set", "pairs", "hit rate", "false-hit rate", "P-CHR AUC", "hits at <= 1 %", "at <= 5 %", "ECE",
-    "hit rate, left out", "false, left out",
-)  # fmt: skip
+_TITLES = ("set", "pairs", "hit rate", "false-hit rate", "P-CHR AUC", "hits at <= 1 %", "at <= 5 %", "ECE")
+_LEFT_OUT_TITLES = ("hit rate, left out", "false, left out")
+_LEFT_OUT = '"Left out": by a fit that saw nothing of the set: what to expect of questions of another kind. '
+_NEVER_SEEN = "`held_out` and `same_place` are sets that no fit saw: what to expect of questions of another kind. "
 
 
 def page(verifier: Verifier) -> str:
     """Return the card as Markdown."""
     card: Mapping[str, Any] = verifier.card
+    command = "python -m evals.verifier DATA" + (" --left-out" if card["left_out"] else "")
     point, method = card["operating_point"], card["method"]
     return f"""# {card["title"]}
 
@@ -34,7 +35,7 @@ def page(verifier: Verifier) -> str:
 | folds | {method["folds"]} |
 | operating point | P(reusable) >= {point["least_p_reusable"]} and similarity >= {point["least_similarity"]} |
 
-Made by `python -m evals.verifier DATA --left-out --out semroute/guards/verifier.json`; this page by
+Made by `{command} --out semroute/guards/verifier.json`; this page by
 `python -m evals.verifier_card semroute/guards/verifier.json`.
 
 ## Data
@@ -46,16 +47,16 @@ Made by `python -m evals.verifier DATA --left-out --out semroute/guards/verifier
 ## Figures
 
 Hit rates and false-hit rates at the operating point, through the shipped flow, out of fold: no question stands on both
-sides. "Left out": by a fit that saw nothing of the set, which is what to expect of questions of another kind. A rate of
-1 is out of reach where vetoes or the rules about what is cached refuse.
+sides. {_LEFT_OUT if card["left_out"] else _NEVER_SEEN}A rate of 1 is out of reach where vetoes or the rules about what
+is cached refuse.
 
-{_table(_TITLES, _figures(card))}
+{_table((*_TITLES, *(_LEFT_OUT_TITLES if card["left_out"] else ())), _figures(card))}
 
 ## What it cannot do
 
 It reads English. Numbers, names, opposites and code that differ hold it down whatever else is said. It was fitted on
-short questions; long stories and domains unlike the sets above do worse, as the last two columns show. It knows of no
-answer: whether two questions have the same one by chance, or no longer, it cannot tell.
+short questions; long stories and domains unlike the sets above do worse. It knows of no answer: whether two questions
+have the same one by chance, or no longer, it cannot tell.
 """
 
 
@@ -74,13 +75,13 @@ def _data(card: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _figures(card: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    left_out = card["left_out"] or {}
+    left_out = card["left_out"]
     return [
         (
             name,
             f"{one['n']:,}",
             *(_said(one[column]) for column in _COLUMNS),
-            *(_said(left_out.get(name, {}).get(column)) for column in _COLUMNS[:2]),
+            *(_said(left_out.get(name, {}).get(column)) for column in _COLUMNS[:2] if left_out),
         )
         for name, one in card["out_of_fold"].items()
     ]
