@@ -29,9 +29,7 @@ def decisions(**fixed: st.SearchStrategy[object]) -> st.SearchStrategy[RoutingDe
 
 
 def test_a_confident_decision_needs_less_behind_a_verifier() -> None:
-    assert open_gate(RoutingDecision(), POLICY, has_verifier=True) == Gate(
-        0.75, "default", 0.83, requires_guards=False
-    )
+    assert open_gate(RoutingDecision(), POLICY, has_verifier=True) == Gate(0.75, "default", 0.83, requires_guards=False)
     assert open_gate(RoutingDecision(), POLICY, has_verifier=False) == Gate(0.88, "default")
 
 
