@@ -61,7 +61,7 @@ REDTEAM: Final = Path(__file__).resolve().parent.parent / "tests" / "guards" / "
 WRITTEN: Final = Path(__file__).resolve().parent / "written"
 """Families of questions that were written for the fit; written.md says how."""
 HELD_OUT: Final = "held_out"
-"""Families that no fit sees: what to expect of questions that people ask assistants."""
+"""Families of what people ask assistants that no fit learns from; weights were chosen with them in view."""
 WEIGHTS: Final[Mapping[str, float | tuple[float, float]]] = {
     "qqp": 25_000.0,
     "paws_qqp": 8_000.0,

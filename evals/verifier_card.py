@@ -16,7 +16,7 @@ _COLUMNS = ("hit_rate", "false_hit_rate", "p_chr_auc", "best_hits_1", "best_hits
 _TITLES = ("set", "pairs", "hit rate", "false-hit rate", "P-CHR AUC", "hits at <= 1 %", "at <= 5 %", "ECE")
 _LEFT_OUT_TITLES = ("hit rate, left out", "false, left out")
 _LEFT_OUT = '"Left out": by a fit that saw nothing of the set: what to expect of questions of another kind. '
-_NEVER_SEEN = "`held_out` and `same_place` are sets that no fit saw: what to expect of questions of another kind. "
+_NEVER_SEEN = "No fit learns from `held_out` and `same_place`, but weights were chosen with `held_out` in view. "
 
 
 def page(verifier: Verifier) -> str:
@@ -47,7 +47,8 @@ Made by `{command} --out semroute/guards/verifier.json`; this page by
 ## Figures
 
 Hit rates and false-hit rates at the operating point, through the shipped flow, out of fold: no question stands on both
-sides. {_LEFT_OUT if card["left_out"] else _NEVER_SEEN}A rate of 1 is out of reach where vetoes or the rules about what
+sides. {_LEFT_OUT if card["left_out"] else _NEVER_SEEN}A rate of 1 is out of
+reach where vetoes or the rules about what
 is cached refuse.
 
 {_table((*_TITLES, *(_LEFT_OUT_TITLES if card["left_out"] else ())), _figures(card))}
